@@ -1,0 +1,1 @@
+"""Uformer Hub, the service: photos in, jobs that survive, restored photos out."""

@@ -1,0 +1,95 @@
+"""Which photos the command line restores, and where each one goes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hub.errors import InvalidInput
+from hub.media.sniffing import RAW_SUFFIXES
+
+# What a folder is searched for, and what tells that OUTPUT is a file. A file named as an input may have any suffix.
+PHOTO_SUFFIXES = RAW_SUFFIXES | frozenset(
+    f".{name}"
+    for name in (
+        *("avif", "bmp", "dib", "gif", "heic", "heif", "hif", "jp2", "jpe", "jpeg", "jpg"),
+        *("pgm", "png", "pnm", "ppm", "psd", "tga", "tif", "tiff", "webp"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One photo to restore.
+
+    target: where it goes. exact: the user named this file, so it is this one or none; else the target's suffix
+    follows the format that is written.
+    """
+
+    source: Path
+    target: Path
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command line asks for: the photos, and a sentence for each input that is none."""
+
+    items: tuple[Item, ...]
+    problems: tuple[str, ...]
+
+
+def make_plan(inputs: Sequence[Path], output: str) -> Plan:
+    """Find the photos and name their targets.
+
+    inputs: files and folders; folders are searched to the bottom, hidden files and `output` itself left out.
+    output: a file if there is one input file and it ends like a photo; else a folder.
+    Raises InvalidInput if `output` can be neither.
+    """
+    folder = Path(output)
+    if len(inputs) == 1 and inputs[0].is_file() and _names_a_file(output):
+        return Plan((Item(inputs[0], folder, exact=True),), ())
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput("output_not_a_folder", f"{output} is a file; several photos need a folder to go to.")
+
+    items: dict[Path, Item] = {}
+    problems: list[str] = []
+    for path in inputs:
+        if path.is_dir():
+            found = list(_photos_below(path, leave_out=folder))
+            if not found:
+                problems.append(f"{path}: there are no photos in this folder.")
+            for source in found:
+                items.setdefault(source.resolve(), Item(source, folder / source.relative_to(path), exact=False))
+        elif path.exists():
+            items.setdefault(path.resolve(), Item(path, folder / path.name, exact=False))
+        else:
+            problems.append(f"{path}: there is no such file or folder.")
+    return Plan(tuple(items.values()), tuple(problems))
+
+
+def _names_a_file(output: str) -> bool:
+    path = Path(output)
+    if path.is_dir() or output.endswith(("/", os.sep)):
+        return False
+    if path.suffix.lower() in PHOTO_SUFFIXES:
+        return True
+    if path.suffix or path.exists():
+        raise InvalidInput(
+            "unknown_suffix",
+            f"{output} does not end like a photo, such as .png or .jpg; for a folder of this name, add a slash.",
+        )
+    return False
+
+
+def _photos_below(folder: Path, *, leave_out: Path) -> Iterator[Path]:
+    """The photos of a folder and its sub-folders in a steady order, judged by their suffixes."""
+    left_out = leave_out.resolve()
+    for parent, folders, files in os.walk(folder):
+        here = Path(parent)
+        folders[:] = sorted(name for name in folders if name[0] != "." and (here / name).resolve() != left_out)
+        for name in sorted(files):
+            if name[0] != "." and Path(name).suffix.lower() in PHOTO_SUFFIXES:
+                yield here / name

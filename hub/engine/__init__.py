@@ -1,0 +1,9 @@
+"""The one owner of the accelerator: it holds the models and runs the tiles of all jobs in batches."""
+
+from hub.engine.engine import Engine, EngineStatus
+from hub.engine.errors import EngineStopped
+from hub.engine.models import ModelStatus
+from hub.engine.queue import Priority
+from hub.engine.session import EngineSession
+
+__all__ = ["Engine", "EngineSession", "EngineStatus", "EngineStopped", "ModelStatus", "Priority"]

@@ -1,0 +1,201 @@
+"""Which tiles form the next batch: pure bookkeeping, without threads, locks or clocks.
+
+A lane is one session's waiting tiles. The lane whose turn it is in the most urgent priority leads a batch with its
+oldest tile; the batch is then dealt out among all lanes that hold tiles of the same kind.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+class Priority(IntEnum):
+    """Whose tiles go first: a lower number is more urgent."""
+
+    LIVE = 0
+    IMAGE = 1
+    VIDEO = 2
+
+
+@dataclass(frozen=True)
+class TileKind:
+    """What tiles must have in common to share a batch; sides in pixels."""
+
+    model: str
+    height: int
+    width: int
+    dtype: str
+
+
+@dataclass(eq=False)
+class Tile:
+    """One tile on its way through the engine.
+
+    pixels: (h, w, 3) RGB.
+    alone: it was in a batch that failed, so it runs by itself to show whose fault that was.
+    """
+
+    lane: Lane
+    kind: TileKind
+    pixels: NDArray[Any]
+    future: Future[NDArray[Any]] = field(default_factory=Future)
+    alone: bool = False
+    order: int = 0
+
+    @property
+    def group(self) -> tuple[TileKind, int | None]:
+        """Tiles of equal group may share a batch."""
+        return self.kind, self.order if self.alone else None
+
+
+Group = tuple[TileKind, int | None]
+
+
+class Lane:
+    """One session's waiting tiles.
+
+    cancelled: asked by the owner of the queue before each batch, never by the queue.
+    served: milliseconds of accelerator time, and last_turn, among equals: who had a tile in a batch longest ago leads.
+    """
+
+    def __init__(self, priority: Priority, cancelled: Callable[[], bool] | None = None) -> None:
+        self.priority = priority
+        self.cancelled = cancelled
+        self.open = True
+        self.served = 0.0
+        self.last_turn = 0
+        self._groups: dict[Group, deque[Tile]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._groups.values()))
+
+    def holds(self, group: Group) -> bool:
+        """Whether a tile of `group` waits here."""
+        return group in self._groups
+
+    def oldest(self) -> Tile:
+        """The tile that was submitted first; the lane must not be empty."""
+        return min((tiles[0] for tiles in self._groups.values()), key=lambda tile: tile.order)
+
+    def append(self, tile: Tile) -> None:
+        """Queue a new tile behind the others."""
+        self._groups.setdefault(tile.group, deque()).append(tile)
+
+    def put_back(self, tile: Tile) -> None:
+        """Queue a tile that was taken before, ahead of the others."""
+        self._groups.setdefault(tile.group, deque()).appendleft(tile)
+
+    def take(self, group: Group) -> Tile:
+        """Remove and return the oldest tile of `group`; KeyError if none waits."""
+        tiles = self._groups[group]
+        tile = tiles.popleft()
+        if not tiles:
+            del self._groups[group]
+        return tile
+
+    def drop(self, futures: Collection[Future[NDArray[Any]]] | None = None) -> list[Tile]:
+        """Remove and return the tiles with these futures (None: all)."""
+        dropped: list[Tile] = []
+        kept: dict[Group, deque[Tile]] = {}
+        for group, tiles in self._groups.items():
+            for tile in tiles:
+                if futures is None or tile.future in futures:
+                    dropped.append(tile)
+                else:
+                    kept.setdefault(group, deque()).append(tile)
+        self._groups = kept
+        return dropped
+
+
+class TileQueue:
+    """The waiting tiles of all sessions, and the policy that picks the next batch.
+
+    Strict between priorities. Within one priority, lanes share the accelerator's time and not its tiles: the lane that
+    was served least leads, so neither a deep queue nor costly tiles buy a larger share. With tiles of equal cost that
+    is plain round-robin. A lane that was idle starts level with the others: idleness earns no credit.
+    """
+
+    def __init__(self) -> None:
+        self._lanes: dict[Priority, list[Lane]] = {priority: [] for priority in Priority}
+        self._level = dict.fromkeys(Priority, 0.0)
+        self._numbers = itertools.count()
+
+    def __len__(self) -> int:
+        return sum(self.waiting().values())
+
+    def waiting(self) -> dict[Priority, int]:
+        """Number of waiting tiles per priority."""
+        return {priority: sum(map(len, lanes)) for priority, lanes in self._lanes.items()}
+
+    def open_lane(self, lane: Lane) -> None:
+        """Let `lane` take part."""
+        lane.last_turn = next(self._numbers)
+        self._lanes[lane.priority].append(lane)
+
+    def close_lane(self, lane: Lane) -> list[Tile]:
+        """Take `lane` out and return its waiting tiles; closing twice does nothing."""
+        if lane.open:
+            lane.open = False
+            self._lanes[lane.priority].remove(lane)
+        return lane.drop()
+
+    def lanes(self, priority: Priority | None = None) -> list[Lane]:
+        """The open lanes of one priority, or of all."""
+        return [lane for key, lanes in self._lanes.items() if priority in (None, key) for lane in lanes]
+
+    def add(self, tile: Tile) -> None:
+        """Queue a new tile in its lane."""
+        lane = tile.lane
+        if not lane:
+            lane.served = max(lane.served, self._level[lane.priority])
+        tile.order = next(self._numbers)
+        lane.append(tile)
+
+    def put_back(self, tiles: Iterable[Tile]) -> None:
+        """Return tiles of a batch, given in the batch's order, to the fronts of their open lanes."""
+        for tile in reversed(list(tiles)):
+            tile.lane.put_back(tile)
+
+    def charge(self, tiles: Collection[Tile], milliseconds: float) -> None:
+        """Share the time that a batch took among the lanes of its tiles."""
+        for tile in tiles:
+            tile.lane.served += milliseconds / len(tiles)
+
+    def next_batch(self, capacity: Callable[[TileKind], int]) -> list[Tile]:
+        """Remove and return the next batch, the leader's tile first; empty when nothing waits.
+
+        capacity: the most tiles of a kind to put into one batch now, >= 1.
+        """
+        for priority, lanes in self._lanes.items():
+            ready = [lane for lane in lanes if lane]
+            if ready:
+                leader = min(ready, key=_turn)
+                self._level[priority] = leader.served
+                return self._fill(leader.oldest().group, capacity, from_priority=priority)
+        return []
+
+    def _fill(self, group: Group, capacity: Callable[[TileKind], int], *, from_priority: Priority) -> list[Tile]:
+        room = capacity(group[0])
+        batch: list[Tile] = []
+        for priority in Priority:
+            if priority < from_priority:
+                continue
+            riders = sorted((lane for lane in self._lanes[priority] if lane.holds(group)), key=_turn)
+            while riders and len(batch) < room:
+                batch.extend(lane.take(group) for lane in riders[: room - len(batch)])
+                riders = [lane for lane in riders if lane.holds(group)]
+        for tile in batch:
+            tile.lane.last_turn = next(self._numbers)
+        return batch
+
+
+def _turn(lane: Lane) -> tuple[float, int]:
+    return lane.served, lane.last_turn

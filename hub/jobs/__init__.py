@@ -1,0 +1,1 @@
+"""Durable jobs: admitted, queued, run, cancelled, and carried over a crash."""

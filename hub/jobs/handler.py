@@ -1,0 +1,76 @@
+"""What a job's handler is given and what it hands back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hub.errors import Cancelled
+from hub.jobs.model import Job
+from hub.jobs.progress import Progress
+from hub.results import FileStore
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a handler made: the published result's URL path, and details for the client (JSON types only)."""
+
+    result_path: str
+    result: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        json.dumps(self.result, allow_nan=False)
+
+
+class JobContext:
+    """All that a handler may know and touch.
+
+    job: the row as it was when this run began.
+    input: the upload.
+    workdir: the job's own folder; what is written there is kept until the job is deleted, over a crash too.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        files: FileStore,
+        *,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        """Raises NotFound if the upload is gone."""
+        self.job = job
+        self.input: Path = files.upload(job.id)
+        self.workdir: Path = files.job_dir(job.id)
+        self._files = files
+        self._progress = progress or Progress()
+        self._cancelled = cancelled or (lambda: False)
+
+    def report(self, fraction: float, message: str = "") -> None:
+        """Tell that `fraction` (0 to 1) of the work is done; cheap, any thread, never goes back."""
+        self._progress.report(fraction, message)
+
+    def cancelled(self) -> bool:
+        """Whether to stop now, cancelled or shutting down; ask at least once per batch, then raise Cancelled."""
+        return self._cancelled()
+
+    def check_cancelled(self) -> None:
+        """Raise Cancelled if this run should stop."""
+        if self._cancelled():
+            raise Cancelled
+
+    def publish(self, suffix: str, write: Callable[[Path], object]) -> str:
+        """Let `write` make the result at the path it is given, put it in place whole, and return its URL path.
+
+        suffix: with its dot, such as `.jpg`; the path given to `write` ends with it.
+        The name depends on the job alone: another run replaces its own result.
+        Raises Cancelled, leaving nothing, if the job was cancelled meanwhile.
+        """
+        return self._files.publish(self.job, suffix, write, check=self.check_cancelled)
+
+
+Handler = Callable[[JobContext], Outcome]
+"""Does a job's work: a pure function of (spec, input) to a published result; HubError fails the job with its words."""

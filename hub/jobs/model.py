@@ -1,0 +1,97 @@
+"""What a job is, and which way its status may move."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What sort of file a job restores."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+
+
+class Status(StrEnum):
+    """Where a job stands; the values are the words of the wire."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has come to its end."""
+        return not TRANSITIONS[self]
+
+
+TRANSITIONS: Mapping[Status, frozenset[Status]] = MappingProxyType(
+    {
+        Status.PENDING: frozenset({Status.PROCESSING, Status.CANCELLED}),
+        # Back to PENDING: the server stopped or died while the job ran.
+        Status.PROCESSING: frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.PENDING}),
+        Status.COMPLETED: frozenset(),
+        Status.FAILED: frozenset(),
+        Status.CANCELLED: frozenset(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One upload to be restored, as its row in the jobs table says.
+
+    id: UUID4; `task_id` on the wire.
+    spec: what to do, for the handler; JSON types only.
+    filename: the client's name of the file, without folders and control characters.
+    secret: 96 random bits in hexadecimal; part of the result's name, so that it cannot be guessed.
+    turn: place in the queue; the smallest runs next.
+    created_at, started_at, finished_at: Unix seconds.
+    attempts: runs begun, less those that an orderly stop took back.
+    progress: percent reached when the status last changed; while a job runs, progress lives in memory.
+    result_path: percent-encoded URL path below `/static_results/`, once completed.
+    """
+
+    id: str
+    kind: Kind
+    task: str
+    status: Status
+    spec: dict[str, Any]
+    filename: str
+    secret: str
+    turn: int
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    attempts: int = 0
+    progress: int = 0
+    result_path: str | None = None
+    result: dict[str, Any] | None = None
+    error_code: str | None = None
+    error: str | None = None
+
+    @classmethod
+    def new(cls, kind: Kind, task: str, spec: Mapping[str, Any], filename: str) -> Job:
+        """A pending job at the end of the queue. Raises TypeError or ValueError unless `spec` is plain JSON."""
+        json.dumps(spec, allow_nan=False)
+        return cls(
+            id=str(uuid.uuid4()),
+            kind=kind,
+            task=task,
+            status=Status.PENDING,
+            spec=dict(spec),
+            filename=filename,
+            secret=secrets.token_hex(12),
+            turn=time.time_ns(),
+            created_at=time.time(),
+        )

@@ -1,0 +1,47 @@
+"""Settles, before a hub begins to work, what the one before it left behind."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from hub.jobs.model import Job, Status
+from hub.jobs.store import JobStore
+from hub.results import FileStore
+
+logger = logging.getLogger(__name__)
+
+# A job during which the server died may be what killed it, or may only have run beside what did. So it is tried again
+# at its old place, then behind all others, and given up only when nothing but itself can be to blame.
+INTERRUPTIONS_IN_PLACE = 3
+MAX_INTERRUPTIONS = 25
+
+
+def recover(store: JobStore, files: FileStore) -> None:
+    """Queue interrupted jobs again and delete what no job owns; nothing may be uploading or running."""
+    for job in store.unfinished():
+        if job.status is Status.PROCESSING:
+            _settle_interrupted(job, store, files)
+    statuses = store.statuses(files.stored_ids())
+    for job_id, status in statuses.items():
+        if status is Status.CANCELLED:  # The process died between the cancel and the clean-up.
+            files.delete(store.get(job_id))
+    files.sweep(statuses.keys())
+
+
+def _settle_interrupted(job: Job, store: JobStore, files: FileStore) -> None:
+    if job.attempts >= MAX_INTERRUPTIONS:
+        logger.error("Job %s: given up after %d interrupted runs.", job.id, job.attempts)
+        files.delete_result(job)
+        store.transition(
+            job.id,
+            Status.FAILED,
+            expect=Status.PROCESSING,
+            finished_at=time.time(),
+            error_code="interrupted",
+            error=f"The server stopped {job.attempts} times while it worked on this file, so it was given up.",
+        )
+        return
+    logger.warning("Job %s: interrupted in run %d; queued again.", job.id, job.attempts)
+    turn = job.turn if job.attempts < INTERRUPTIONS_IN_PLACE else time.time_ns()
+    store.transition(job.id, Status.PENDING, expect=Status.PROCESSING, turn=turn, started_at=None)

@@ -1,0 +1,86 @@
+"""One run of one job: calls the handler and says how it ended."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from hub.errors import HubError
+from hub.jobs.handler import Handler, JobContext
+from hub.jobs.model import Job, Status
+from hub.jobs.progress import Progress
+from hub.jobs.store import Changes
+from hub.results import FileStore
+
+logger = logging.getLogger(__name__)
+
+
+class Run:
+    """A job while it runs in this process.
+
+    cancelled: set when its owner cancelled it.
+    stopping: set when the hub stops; shared by all runs.
+    """
+
+    def __init__(self, job: Job, stopping: threading.Event) -> None:
+        self.job = job
+        self.progress = Progress()
+        self.cancelled = threading.Event()
+        self._stopping = stopping
+        self._begun = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has been going."""
+        return time.monotonic() - self._begun
+
+    def perform(self, handler: Handler, files: FileStore) -> tuple[Status, Changes]:
+        """Call the handler; return the status to which the job is to move, and what is to be recorded with it.
+
+        Nothing is raised: whatever a decoder or a network throws, SystemExit too, is how the job ended.
+        """
+        try:
+            context = JobContext(self.job, files, progress=self.progress, cancelled=self._must_stop)
+            outcome = handler(context)
+            files.resolve(outcome.result_path)
+        except HubError as error:
+            if self._must_stop():
+                return self._stopped()
+            logger.info("Job %s: failed: %s: %s", self.job.id, error.code, error.message)
+            return self._failed(error.code, error.message)
+        except BaseException:
+            if self._must_stop():
+                logger.info("Job %s: raised while it was being stopped.", self.job.id, exc_info=True)
+                return self._stopped()
+            logger.exception("Job %s: failed unexpectedly.", self.job.id)
+            return self._failed("internal_error", "Something went wrong inside the hub; its log tells more.")
+        logger.info("Job %s: done in %.1f s.", self.job.id, self.seconds)
+        return Status.COMPLETED, {
+            "finished_at": time.time(),
+            "progress": 100,
+            "result_path": outcome.result_path,
+            "result": outcome.result,
+        }
+
+    def _must_stop(self) -> bool:
+        return self.cancelled.is_set() or self._stopping.is_set()
+
+    def _stopped(self) -> tuple[Status, Changes]:
+        if self.cancelled.is_set():
+            return Status.CANCELLED, {"finished_at": time.time(), "progress": self.progress.percent}
+        return Status.PENDING, taken_back(self.job)
+
+    def _failed(self, code: str, message: str) -> tuple[Status, Changes]:
+        return Status.FAILED, {
+            "finished_at": time.time(),
+            "progress": self.progress.percent,
+            "error_code": code,
+            # A message may quote a file's bytes; databases take neither lone surrogates nor NUL.
+            "error": message.encode(errors="replace").decode().replace("\0", " "),
+        }
+
+
+def taken_back(job: Job) -> Changes:
+    """What an orderly stop records: the run does not count as one during which the server died."""
+    return {"attempts": job.attempts - 1, "started_at": None, "progress": 0}

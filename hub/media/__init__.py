@@ -1,0 +1,1 @@
+"""Strangers' photos in, restored photos out."""

@@ -1,0 +1,53 @@
+"""What the settings mean for the parts that every face shares: the decoder, the limits, the network's backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hub.errors import InvalidInput
+from hub.media.image import PhotoDecoder
+from hub.restoration import RestoreLimits
+
+if TYPE_CHECKING:
+    from hub.settings import Settings
+    from uformer.backends import Backend
+    from uformer.model import Uformer
+
+
+def make_decoder(settings: Settings, temp_dir: Path) -> PhotoDecoder:
+    """A decoder with the settings' limits; `temp_dir` exists and is its own."""
+    return PhotoDecoder(
+        max_pixels=int(settings.max_megapixels * 1e6),
+        timeout=settings.decode_seconds,
+        memory_bytes=settings.decode_memory_mb * 1_000_000,
+        temp_dir=temp_dir,
+    )
+
+
+def restore_limits(settings: Settings) -> RestoreLimits:
+    """The largest tile, and the largest photo that goes through whole."""
+    return RestoreLimits(
+        max_tile_pixels=int(settings.tile_megapixels * 1e6),
+        max_whole_pixels=int(settings.whole_megapixels * 1e6),
+    )
+
+
+def make_backend(settings: Settings, model: Uformer) -> Backend:
+    """The fastest way to run `model` that the settings and the machine allow.
+
+    Raises InvalidInput (`no_such_device`) if the settings ask for what the machine lacks.
+    """
+    from uformer.backends import open_backend
+
+    try:
+        return open_backend(
+            model,
+            device=settings.device,
+            precision=settings.precision,
+            cpu_backend=settings.cpu_backend,
+            threads=settings.threads,
+            cache_dir=settings.data_dir / "cache",
+        )
+    except ValueError as error:
+        raise InvalidInput("no_such_device", str(error)) from error

@@ -1,0 +1,277 @@
+"""Upload and result files: whole or absent, named safely, findable by nobody who was not told."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote, unquote
+
+from filelock import FileLock, Timeout
+
+from hub.errors import Busy, Conflict, InvalidInput, NotFound, TooLarge
+from hub.filenames import clean_name
+from hub.jobs.model import Job, Kind
+
+RESULTS_URL = "/static_results"
+KIND_FOLDERS = {Kind.IMAGE: "images", Kind.VIDEO: "videos"}
+CHUNK_BYTES = 1 << 20
+
+_JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TASK = re.compile(r"[a-z0-9_]{1,64}")
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,10}")
+_PARTIAL = ".partial-"
+_TRASH = ".trash-"
+
+
+class FileStore:
+    """The hub's uploads, working folders and results on one disk.
+
+    data_dir: holds `uploads/<job id>/<cleaned name>` and `jobs/<job id>/`.
+    results_dir: holds `images/<task>/processed/<name>`, served at `/static_results/`.
+    min_free_bytes: uploads are refused when less than this is free.
+    """
+
+    def __init__(self, data_dir: Path, results_dir: Path, *, max_upload_bytes: int, min_free_bytes: int) -> None:
+        self._data = data_dir.absolute()
+        self._uploads = self._data / "uploads"
+        self._jobs = self._data / "jobs"
+        self._results = results_dir.absolute()
+        self._max_upload_bytes = max_upload_bytes
+        self._min_free_bytes = min_free_bytes
+        for folder in (self._uploads, self._jobs, self._results):
+            _make_folder(folder)
+        # Started and stopped by whichever thread the server's lifespan runs in.
+        self._lock = FileLock(self._data / "hub.lock", thread_local=False)
+
+    def claim(self, timeout: float = 5.0) -> None:
+        """Keep every other hub off this data folder until `release` or this process ends. Raises Conflict."""
+        try:
+            self._lock.acquire(timeout=timeout)
+        except Timeout:
+            message = f"Another hub is running on {self._data}. Stop it, or set HUB_DATA_DIR to another folder."
+            raise Conflict("data_dir_in_use", message) from None
+
+    def release(self) -> None:
+        """Let another hub have the data folder."""
+        self._lock.release()
+
+    def save_upload(self, job_id: str, filename: str, stream: BinaryIO) -> Path:
+        """Copy `stream` to disk, flushed for good, or leave nothing.
+
+        Raises TooLarge, InvalidInput for an empty file, Busy when the disk is nearly full.
+        """
+        folder = self._uploads / _checked_id(job_id)
+        self.check_space()
+        try:
+            with _disk_full_is_busy():
+                folder.mkdir()
+                path = folder / clean_name(filename)
+                with path.open("xb") as file:
+                    self._copy(stream, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                _sync_folder(folder)
+                _sync_folder(self._uploads)
+        except BaseException:
+            _remove_folder(folder)
+            raise
+        return path
+
+    def check_space(self) -> None:
+        """Raise Busy when the disk of the uploads or of the results is nearly full."""
+        for folder in (self._uploads, self._results):
+            if shutil.disk_usage(folder).free < self._min_free_bytes:
+                raise _disk_full()
+
+    def upload(self, job_id: str) -> Path:
+        """Where the job's upload lies. Raises NotFound."""
+        folder = self._uploads / _checked_id(job_id)
+        files = list(folder.iterdir()) if folder.is_dir() else []
+        if len(files) != 1:
+            raise NotFound("upload_missing", "The uploaded file is no longer on the server; please send it again.")
+        return files[0]
+
+    def job_dir(self, job_id: str) -> Path:
+        """The job's own working folder, made if need be."""
+        folder = self._jobs / _checked_id(job_id)
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def result_name(self, job: Job, suffix: str) -> str:
+        """The one name that a result of this job with this suffix (with its dot) can have."""
+        if not _SUFFIX.fullmatch(suffix):
+            raise ValueError(f"A result's suffix must look like '.jpg', not {suffix!r}.")
+        return _result_prefix(job) + clean_name(Path(job.filename).stem) + suffix
+
+    def publish(
+        self, job: Job, suffix: str, write: Callable[[Path], object], *, check: Callable[[], None] | None = None
+    ) -> str:
+        """Let `write` make the file under a hidden name, flush it, move it into place; return its URL path.
+
+        A result that this job had before, whatever its suffix, is replaced.
+        check: called last before the move; what it raises prevents it.
+        """
+        name = self.result_name(job, suffix)
+        folder = self._results / _results_folder(job)
+        _make_folder(folder)
+        partial = folder / f"{_PARTIAL}{job.id}-{secrets.token_hex(4)}{suffix}"
+        try:
+            with _disk_full_is_busy():
+                write(partial)
+                if not partial.is_file() or partial.stat().st_size == 0:
+                    raise RuntimeError(f"Nothing was written to {partial}.")
+                _sync_file(partial)
+                if check is not None:
+                    check()
+                partial.replace(folder / name)
+                _sync_folder(folder)
+        finally:
+            partial.unlink(missing_ok=True)
+        self._remove_results(job, but=name)
+        return f"{RESULTS_URL}/{_results_folder(job)}/{quote(name)}"
+
+    def resolve(self, result_path: str) -> Path:
+        """The result file behind a URL path, percent-encoded or not. Raises NotFound for all that is not a result."""
+        missing = NotFound("result_not_found", "There is no such result; it may have been deleted.")
+        parts = unquote(result_path).split("/")
+        if parts[:2] != RESULTS_URL.split("/") or len(parts) < 3:
+            raise missing
+        path = self._results
+        for part in parts[2:]:
+            # A leading dot covers `.`, `..` and results that are still being written.
+            if not part or part.startswith(".") or not part.isprintable() or set(part) & set("\\:"):
+                raise missing
+            path /= part
+            try:
+                linked = path.is_symlink()
+            except OSError as error:  # Such as a name longer than the file system allows.
+                raise missing from error
+            if linked:
+                raise missing
+        if not path.is_file():
+            raise missing
+        return path
+
+    def delete_result(self, job: Job) -> None:
+        """Delete what the job published, if anything."""
+        self._remove_results(job, but=None)
+
+    def delete(self, job: Job) -> None:
+        """Delete all files of the job; nothing happens where there are none.
+
+        The upload goes last: while its folder is there, a sweep after a crash can still tell what was to be deleted.
+        """
+        self.delete_result(job)
+        _remove_folder(self._jobs / _checked_id(job.id))
+        _remove_folder(self._uploads / _checked_id(job.id))
+
+    def stored_ids(self) -> set[str]:
+        """Ids of all jobs that have an upload or a working folder."""
+        folders = (*self._uploads.iterdir(), *self._jobs.iterdir())
+        return {folder.name for folder in folders if _JOB_ID.fullmatch(folder.name)}
+
+    def sweep(self, known_ids: Collection[str]) -> None:
+        """Delete what a crash left: folders of jobs not in `known_ids`, and half-written results.
+
+        Only for a time when nothing is being uploaded or run.
+        """
+        for root in (self._uploads, self._jobs):
+            for folder in root.iterdir():
+                if folder.name.startswith(_TRASH):
+                    shutil.rmtree(folder)
+                elif _JOB_ID.fullmatch(folder.name) and folder.name not in known_ids:
+                    _remove_folder(folder)
+        for partial in self._results.glob(f"*/*/processed/{_PARTIAL}*"):
+            partial.unlink()
+
+    def _copy(self, stream: BinaryIO, file: BinaryIO) -> None:
+        size = 0
+        while chunk := stream.read(CHUNK_BYTES):
+            size += len(chunk)
+            if size > self._max_upload_bytes:
+                limit = self._max_upload_bytes
+                message = f"The file is larger than the {limit / 1e6:.0f} MB allowed here."
+                raise TooLarge("upload_too_large", message, {"max_bytes": limit})
+            file.write(chunk)
+            self.check_space()
+        if size == 0:
+            raise InvalidInput("empty_file", "The file is empty (zero bytes); please send a file with content.")
+
+    def _remove_results(self, job: Job, *, but: str | None) -> None:
+        folder = self._results / _results_folder(job)
+        prefix = _result_prefix(job)
+        if not folder.is_dir():
+            return
+        for path in folder.iterdir():
+            if path.name.startswith(prefix) and path.name != but:
+                path.unlink(missing_ok=True)
+
+
+def _result_prefix(job: Job) -> str:
+    return f"{int(job.created_at)}_{job.id[:8]}_{job.secret}_enhanced_"
+
+
+def _results_folder(job: Job) -> str:
+    if not _TASK.fullmatch(job.task):
+        raise ValueError(f"A task that names a folder must be lower-case letters, digits and _, not {job.task!r}.")
+    return f"{KIND_FOLDERS[job.kind]}/{job.task}/processed"
+
+
+def _checked_id(job_id: str) -> str:
+    if not _JOB_ID.fullmatch(job_id):
+        raise NotFound("task_not_found", f"There is no task {job_id!r}.")
+    return job_id
+
+
+def _disk_full() -> Busy:
+    return Busy("disk_full", "The server's disk is nearly full; please try again later.", retry_after=60)
+
+
+@contextmanager
+def _disk_full_is_busy() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _disk_full() from error
+        raise
+
+
+def _make_folder(path: Path) -> None:
+    """Make `path` and its parents so that they survive a power cut."""
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        _sync_folder(path.parent)
+
+
+def _remove_folder(path: Path) -> None:
+    """Delete a folder under a name that nobody uses, so that it is there whole or not at all."""
+    trash = path.with_name(_TRASH + secrets.token_hex(8))
+    try:
+        path.rename(trash)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(trash)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder; NTFS journals names itself.
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

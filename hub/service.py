@@ -1,0 +1,287 @@
+"""The hub as its faces see it: one object that the page, the API and the command line call.
+
+It composes settings into stores, catalog, engine and job manager, and knows no HTTP and no widgets.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from hub.catalog import Catalog, ModelEntry, unavailable
+from hub.errors import Cancelled, Conflict, NotFound, TooLarge
+from hub.fetch import Fetcher
+from hub.jobs.executor import LocalExecutor
+from hub.jobs.handler import JobContext
+from hub.jobs.manager import JobManager, JobView
+from hub.jobs.model import Job, Kind, Status
+from hub.jobs.store import JobStore
+from hub.parts import make_backend, make_decoder, restore_limits
+from hub.restoration import (
+    AFTER,
+    BEFORE,
+    OUTPUT_FORMATS,
+    RESTORED,
+    PhotoHandler,
+    PhotoOptions,
+    check_strength,
+)
+from hub.results import FileStore
+from hub.settings import Settings
+
+if TYPE_CHECKING:
+    from hub.engine import Engine
+    from uformer.backends import Backend
+
+__all__ = ["OUTPUT_FORMATS", "VERSION", "Hub", "PhotoOptions"]
+
+VERSION = "0.1.0"
+STOP_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class Hub:
+    """The running service.
+
+    Public parts: settings, files (FileStore), catalog (Catalog), fetcher (Fetcher), decoder (PhotoDecoder),
+    engine (Engine), manager (JobManager).
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.max_upload_bytes = settings.max_upload_mb * 1_000_000
+        self._started = time.monotonic()
+        self._temp_dir = settings.data_dir / "tmp"
+        fetched_dir = settings.data_dir / "weights"
+        for folder in (self._temp_dir, fetched_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.files = FileStore(
+            settings.data_dir,
+            settings.resolved_results_dir,
+            max_upload_bytes=self.max_upload_bytes,
+            min_free_bytes=settings.min_free_mb * 1_000_000,
+        )
+        self.catalog = Catalog(settings.weights_dir, fetched_dir)
+        self.fetcher = Fetcher(self.catalog, fetched_dir, settings.fetch_urls)
+        self.decoder = make_decoder(settings, self._temp_dir)
+        self._engine: Engine | None = None
+        self._engine_lock = threading.Lock()
+        self._photos = PhotoHandler(
+            self.catalog,
+            self.fetcher,
+            self.decoder,
+            lambda: self.engine,
+            limits=restore_limits(settings),
+            tile=settings.tile,
+            overlap=settings.overlap,
+        )
+        self._store = JobStore(settings.resolved_database_url)
+        self.manager = JobManager(
+            self._store,
+            self.files,
+            {Kind.IMAGE: self._photos},
+            LocalExecutor(settings.image_workers),
+            queue_limit=settings.queue_limit,
+        )
+        # One at a time: a re-blend holds two photos in memory.
+        self._reblending = threading.Lock()
+        self._stopping = threading.Event()
+        self._warming = threading.Thread(target=self._warm, name="warm-up", daemon=True)
+
+    @property
+    def engine(self) -> Engine:
+        """The one owner of the accelerator.
+
+        Made when first asked for: it brings PyTorch in, and the server's start must not wait for that.
+        """
+        with self._engine_lock:
+            if self._engine is None:
+                from hub.engine import Engine
+
+                self._engine = Engine(
+                    self._open_backend,
+                    memory_budget=self.settings.model_memory_mb * 1_000_000,
+                    batch_ms=self.settings.batch_ms,
+                )
+                if not self._stopping.is_set():
+                    self._engine.start()
+            return self._engine
+
+    def start(self) -> None:
+        """Start workers, take unfinished jobs up again and warm the default model in the background."""
+        self.files.claim()
+        self._clear_temp_dir()
+        self.decoder.warm()
+        self.manager.start()
+        self._warming.start()
+
+    def stop(self) -> None:
+        """Stop in a few seconds; running jobs go back to the queue and run again after the next start."""
+        self._stopping.set()
+        self.manager.stop(STOP_SECONDS)
+        with self._engine_lock:
+            if self._engine is not None:
+                self._engine.stop()
+        if self._warming.is_alive():
+            # A thread inside native code while the interpreter ends would abort the process.
+            self._warming.join(STOP_SECONDS)
+        self.decoder.close()
+        self._store.close()
+        self.files.release()
+
+    def submit_photo(self, stream: BinaryIO, filename: str, options: PhotoOptions) -> Job:
+        """Check a photo and its options at once and queue it; on return the job survives a crash.
+
+        stream: the file's bytes, read from the current position. Blocks: call it from a worker thread.
+        Raises InvalidInput (options, empty or damaged file), UnsupportedMedia, TooLarge, Conflict
+        (`weights_not_installed`), Busy (`queue_full`, `disk_full`); then nothing is left on disk.
+        """
+        options.check()
+        entry = self.catalog.resolve(options.task_type, options.model_name)
+        self._check_weights(entry)
+        spec = replace(options, model_name=entry.name).to_spec()
+        return self.manager.submit(Kind.IMAGE, entry.task, spec, filename, stream, check=self.decoder.probe)
+
+    def view(self, job_id: str, kind: Kind | None = None) -> JobView:
+        """One job's state, progress (0..100), message, place in the queue (1 = next) and seconds left.
+
+        Raises NotFound for an unknown id, or the id of another kind.
+        """
+        return self.manager.view(job_id, kind)
+
+    def cancel(self, job_id: str) -> JobView:
+        """Ask a job to stop; a finished one stays as it is. Raises NotFound."""
+        return self.manager.cancel(job_id)
+
+    def result_file(self, result_path: str) -> Path:
+        """The file behind a result path such as /static_results/images/...; raises NotFound."""
+        return self.files.resolve(result_path)
+
+    def reblend(self, job_id: str, strength: float) -> JobView:
+        """Blend a finished `display` job again with another strength, without running the network.
+
+        Replaces the result file and `after.png`; seconds for large photos, so call it from a worker thread.
+        Raises NotFound, InvalidInput (strength), Conflict (`not_completed`, `not_reblendable`).
+        """
+        check_strength(strength)
+        with self._reblending:
+            job = self.manager.view(job_id, Kind.IMAGE).job
+            if job.status is not Status.COMPLETED:
+                raise Conflict(
+                    "not_completed", f"The strength can be changed once the job is completed; it is {job.status}."
+                )
+            if not (self.files.job_dir(job.id) / RESTORED).is_file():
+                raise Conflict(
+                    "not_reblendable", "This job kept no pixels to blend again; restore the photo again instead."
+                )
+            outcome = self._photos.reblend(JobContext(job, self.files), strength)
+            return self.manager.update_result(job.id, outcome)
+
+    def display_files(self, job_id: str) -> tuple[Path, Path]:
+        """before.png and after.png (8-bit sRGB, full size) of a finished `display` job; raises NotFound."""
+        job = self.manager.view(job_id, Kind.IMAGE).job
+        folder = self.files.job_dir(job.id)
+        before, after = folder / BEFORE, folder / AFTER
+        if job.status is not Status.COMPLETED or not (before.is_file() and after.is_file()):
+            raise NotFound("no_display_files", "There are no before and after pictures of this job.")
+        return before, after
+
+    def controls(self) -> dict[str, Any]:
+        """All that a page needs to build itself: the body of /api/available_controls.
+
+        {"tasks": {task: {"display_name", "default_model", "models": [{"value", "text", "installed", "default",
+        "description", "licence", "problem"}]}},
+        "page_controls": {"live"|"image"|"video": {"patch_processing": {"available", "default_checked"}}},
+        "output_formats": [...], "limits": {"max_upload_mb", "max_megapixels"}}
+        """
+        return {
+            "tasks": {task: self._task_controls(task, name) for task, name in self.catalog.tasks().items()},
+            "page_controls": {
+                "live": {"patch_processing": {"available": True, "default_checked": False}},
+                "image": {"patch_processing": {"available": True, "default_checked": True}},
+                "video": {"patch_processing": {"available": False, "default_checked": True}},
+            },
+            "output_formats": list(OUTPUT_FORMATS),
+            "limits": {
+                "max_upload_mb": self.settings.max_upload_mb,
+                "max_megapixels": self.settings.max_megapixels,
+            },
+        }
+
+    def health(self) -> dict[str, Any]:
+        """The body of /health; reads memory only, so it answers while everything else is busy."""
+        return {
+            "status": "ok",
+            "version": VERSION,
+            "uptime_seconds": round(time.monotonic() - self._started, 1),
+        }
+
+    def check_body(self, size: int) -> None:
+        """Raise TooLarge or Busy for an upload of `size` bytes that is about to come in."""
+        if size > self.max_upload_bytes:
+            raise TooLarge(
+                "upload_too_large",
+                f"The upload is larger than the {self.settings.max_upload_mb} MB allowed here.",
+                {"max_bytes": self.max_upload_bytes},
+            )
+        self.files.check_space()
+
+    def _task_controls(self, task: str, display_name: str) -> dict[str, Any]:
+        models = self.catalog.models(task)
+        default = self.catalog.default_model(task).name if models else None
+        return {
+            "display_name": display_name,
+            "default_model": default,
+            "models": [
+                {
+                    "value": entry.name,
+                    "text": entry.text,
+                    "installed": entry.installed,
+                    "default": entry.name == default,
+                    "description": entry.description,
+                    "licence": entry.licence,
+                    "problem": entry.problem,
+                }
+                for entry in models
+            ],
+        }
+
+    def _clear_temp_dir(self) -> None:
+        """Delete what a killed process left; nobody works yet."""
+        for path in self._temp_dir.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def _check_weights(self, entry: ModelEntry) -> None:
+        """Raise Conflict unless the weights are here, or can be fetched when the job runs."""
+        if entry.installed:
+            return
+        if entry.source is None or not self.settings.auto_fetch or not self.fetcher.reachable(entry.name):
+            raise unavailable(entry)
+
+    def _open_backend(self, name: str) -> Backend:
+        return make_backend(self.settings, self.catalog.load(name))
+
+    def _warm(self) -> None:
+        """Load what the first photo will need; a failure shows again, to somebody, when a job asks for it."""
+        from hub.engine import EngineStopped, Priority
+
+        began = time.monotonic()
+        try:
+            entry = self.catalog.default_model("denoise")
+            if not entry.installed:
+                return
+            with self.engine.session(entry.name, Priority.IMAGE, cancelled=self._stopping.is_set):
+                log.info("Ready for the first photo: %s after %.1f s.", entry.name, time.monotonic() - began)
+        except (EngineStopped, Cancelled):
+            log.info("Stopped before the default model was loaded.")
+        except Exception:
+            log.exception("The default model could not be loaded ahead of the first photo.")

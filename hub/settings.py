@@ -1,0 +1,103 @@
+"""Every knob of the hub, read once from the environment (prefix `HUB_`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from hub.errors import InvalidInput
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+OFFICIAL_WEIGHTS = "https://huggingface.co/CaveMindLabs/uformer-restoration-models/resolve/main"
+
+
+class Settings(BaseSettings):
+    """The hub's settings; each field is read from `HUB_<FIELD>` and described by `python -m hub settings`."""
+
+    model_config = SettingsConfigDict(env_prefix="HUB_", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    root_path: str = Field("", description="Sub-path under which a reverse proxy serves the hub, such as /restore.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
+
+    data_dir: Path = Field(CHECKOUT / "data", description="Everything the hub writes, except results.")
+    results_dir: Path | None = Field(
+        None, description="Finished files. Default: static_results of the checkout, or inside HUB_DATA_DIR when set."
+    )
+    weights_dir: Path = Field(CHECKOUT / "weights", description="Manifest, shipped models, and your own model files.")
+    database_url: str | None = Field(None, description="SQLAlchemy URL of the jobs table. Default: SQLite in data_dir.")
+
+    device: str = Field("auto", description="auto, cpu, cuda, or cuda:N.")
+    precision: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto", description="auto is bfloat16 where the machine computes it natively, else float32."
+    )
+    cpu_backend: Literal["auto", "openvino", "torch"] = Field("auto", description="What runs networks on a CPU.")
+    threads: int | None = Field(None, ge=1, description="CPU threads for the network. Default: all cores.")
+    tile: int | None = Field(
+        None, ge=128, description="Side of a tile in pixels, a multiple of 128. Default: planned for each photo."
+    )
+    overlap: int = Field(64, ge=0, le=512, description="Pixels by which neighbouring tiles overlap.")
+    tile_megapixels: float = Field(0.6, gt=0, description="Largest tile the planner may use, in megapixels.")
+    whole_megapixels: float = Field(
+        2.0, gt=0, description="Largest photo that goes through in one piece when patch processing is off."
+    )
+    model_memory_mb: int = Field(4096, ge=64, description="Memory for loaded models; the least recently used go first.")
+    batch_ms: float = Field(250.0, gt=0, description="Batches are capped at this many predicted milliseconds.")
+    auto_fetch: bool = Field(True, description="Download official weights when a job first asks for them.")
+    fetch_urls: list[str] = Field(
+        [OFFICIAL_WEIGHTS], min_length=1, description="Base addresses of official weights, tried in order (JSON list)."
+    )
+
+    image_workers: int = Field(4, ge=1, description="Photos in progress at once (they share one engine).")
+    queue_limit: int = Field(200, ge=1, description="Jobs that may wait; beyond it new ones get 503.")
+    max_upload_mb: int = Field(512, ge=1, description="Largest upload in megabytes.")
+    max_megapixels: float = Field(100.0, gt=0, description="Largest photo in megapixels, checked from its header.")
+    decode_seconds: float = Field(60.0, gt=0, description="Time a decoder may take before it is killed.")
+    decode_memory_mb: int = Field(4096, ge=512, description="Memory a decoder process may use.")
+    min_free_mb: int = Field(512, ge=0, description="Uploads are refused when less disk space than this is free.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Settings:
+        if self.tile is not None and self.tile % 128:
+            raise ValueError(f"HUB_TILE must be a multiple of 128, not {self.tile}.")
+        return self
+
+    @property
+    def resolved_results_dir(self) -> Path:
+        """Where results go once the default is worked out."""
+        if self.results_dir is not None:
+            return self.results_dir
+        if "data_dir" in self.model_fields_set:
+            return self.data_dir / "static_results"
+        return CHECKOUT / "static_results"
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The jobs table's SQLAlchemy URL once the default is worked out."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'hub.sqlite3'}"
+
+
+def read_settings() -> Settings:
+    """The settings that the environment asks for.
+
+    Raises InvalidInput (`bad_setting`) that names each variable whose value is wrong.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [
+            " ".join(
+                [
+                    *(f"HUB_{str(part).upper()}:" for part in problem["loc"][:1]),
+                    problem["msg"].removeprefix("Value error, "),
+                ]
+            )
+            for problem in error.errors()
+        ]
+        raise InvalidInput("bad_setting", "; ".join(problems)) from error
+    except SettingsError as error:
+        raise InvalidInput("bad_setting", f'{error}: a list is written as JSON, such as ["a", "b"].') from error

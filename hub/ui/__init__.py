@@ -1,0 +1,1 @@
+"""The hub's page: a thin face over `hub.service.Hub`, built with Gradio."""

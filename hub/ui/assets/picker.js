@@ -1,0 +1,86 @@
+// The photo picker: click, drop anywhere on the page, or paste. The file's own bytes are uploaded, never re-encoded.
+// Gradio runs this once per component with element, trigger, props, upload and watch in scope; the template is
+// rendered again whenever the value changes, so listeners sit on `element` and the document.
+const find = (selector) => element.querySelector(selector);
+
+function showBusy(message) {
+  const line = find(".hub-picker-busy");
+  line.hidden = !message;
+  find("[data-busy]").textContent = message || "";
+  find(".hub-picker").setAttribute("aria-busy", message ? "true" : "false");
+}
+
+function showError(message) {
+  const line = find(".hub-alert");
+  line.hidden = !message;
+  line.textContent = message || "";
+}
+
+let turn = 0;
+
+async function take(files) {
+  const file = files[0];
+  if (!file) return;
+  const mine = ++turn;
+  showError(files.length > 1 ? props.text_one : "");
+  const megabytes = file.size / 1e6;
+  if (megabytes > props.max_upload_mb) {
+    showError(props.text_too_large.replace("{size}", Math.ceil(megabytes)).replace("{max_upload_mb}", props.max_upload_mb));
+    return;
+  }
+  showBusy(`${props.text_uploading} ${file.name} (${megabytes < 0.1 ? "<0.1" : megabytes.toFixed(1)} MB)…`);
+  try {
+    const { path } = await upload(file);
+    if (mine !== turn) return;
+    showBusy(props.text_reading);
+    trigger("upload", { path, name: file.name });
+  } catch (error) {
+    if (mine !== turn) return;
+    showBusy("");
+    showError(props.text_failed);
+  }
+}
+
+element.addEventListener("click", (event) => {
+  if (event.target.closest("[data-choose]")) find(".hub-picker-input").click();
+});
+element.addEventListener("change", (event) => {
+  if (event.target.matches(".hub-picker-input")) {
+    take([...event.target.files]);
+    event.target.value = "";
+  }
+});
+watch("value", () => showBusy(""));
+
+const visible = () => element.isConnected && element.offsetParent !== null;
+const carriesFiles = (event) => visible() && [...(event.dataTransfer?.types ?? [])].includes("Files");
+let depth = 0;
+const highlight = (on) => document.body.classList.toggle("hub-dragging", on);
+
+document.addEventListener("dragenter", (event) => {
+  if (!carriesFiles(event)) return;
+  event.preventDefault();
+  depth += 1;
+  highlight(true);
+});
+document.addEventListener("dragleave", (event) => {
+  if (!carriesFiles(event)) return;
+  depth = Math.max(0, depth - 1);
+  highlight(depth > 0);
+});
+document.addEventListener("dragover", (event) => {
+  if (carriesFiles(event)) event.preventDefault();
+});
+document.addEventListener("drop", (event) => {
+  if (!carriesFiles(event)) return;
+  event.preventDefault();
+  depth = 0;
+  highlight(false);
+  take([...event.dataTransfer.files]);
+});
+document.addEventListener("paste", (event) => {
+  const files = [...(event.clipboardData?.files ?? [])];
+  if (!visible() || !files.length) return;
+  event.preventDefault();
+  take(files);
+});

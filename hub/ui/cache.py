@@ -1,0 +1,92 @@
+"""The page's file cache: what browsers upload and what they are shown, bounded in bytes and age."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+import threading
+import time
+from pathlib import Path
+
+
+class PageCache:
+    """A folder of folders, one per file, which Gradio fills with uploads and serves to the browser.
+
+    Jobs keep copies of their own, so anything here may go at any time; the least recently written goes first.
+    """
+
+    def __init__(self, root: Path, *, max_bytes: int, max_age: float, min_free: int) -> None:
+        self.root = root.resolve()
+        self.max_bytes = max_bytes
+        self.max_age = max_age
+        self.min_free = min_free
+        self._lock = threading.Lock()
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    def has_room(self) -> bool:
+        """Whether the disk has more free bytes than the hub must leave."""
+        return shutil.disk_usage(self.root).free > self.min_free
+
+    def resolve(self, name: object) -> Path | None:
+        """The cached file of that absolute path, or None when it is gone or was never inside the cache."""
+        if not isinstance(name, str) or "\0" in name:
+            return None
+        path = Path(name).resolve()
+        return path if path.is_relative_to(self.root) and path.is_file() else None
+
+    def new_file(self, name: str) -> Path:
+        """A fresh path in a folder whose name nobody can guess."""
+        folder = self.root / secrets.token_hex(16)
+        folder.mkdir()
+        return folder / name
+
+    def copy(self, source: Path, owner: str) -> Path:
+        """Copy a file here and return the copy; the same content of the same owner keeps its path, and so its address.
+
+        owner: a word that only its owner knows, such as a job's id, since whoever knows the path may read the file.
+        """
+        state = source.stat()
+        folder = self.root / f"{owner}-{source.stem}-{state.st_mtime_ns:x}"
+        target = folder / source.name
+        if target.exists():
+            os.utime(target)
+            return target
+        folder.mkdir(exist_ok=True)
+        staged = folder / f".{secrets.token_hex(8)}"
+        try:
+            shutil.copyfile(source, staged)
+            staged.replace(target)
+        finally:
+            staged.unlink(missing_ok=True)
+        return target
+
+    def sweep(self) -> int:
+        """Delete what is too old, and the oldest of the rest until it fits; returns how many folders went."""
+        with self._lock:
+            deadline = time.time() - self.max_age
+            total = deleted = 0
+            for written, size, path in sorted(self._entries(), reverse=True):
+                total += size
+                if written >= deadline and total <= self.max_bytes:
+                    continue
+                deleted += 1
+                # A browser may be fetching it, or Gradio's own clean-up may have been faster: the next sweep sees.
+                with contextlib.suppress(OSError):
+                    if path.is_dir():
+                        shutil.rmtree(path)
+                    else:
+                        path.unlink()
+            return deleted
+
+    def _entries(self) -> list[tuple[float, int, Path]]:
+        """(last write in Unix seconds, bytes, path) of everything at the top of the cache."""
+        found = []
+        for path in self.root.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                states = [part.lstat() for part in (path, *path.rglob("*"))]
+                size = sum(state.st_size for state in states if not stat.S_ISDIR(state.st_mode))
+                found.append((max(state.st_mtime for state in states), size, path))
+        return found

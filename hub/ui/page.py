@@ -1,0 +1,61 @@
+"""The page: a heading and one tab per kind of work."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from hub.service import Hub
+from hub.ui import text
+from hub.ui.cache import PageCache
+from hub.ui.environment import prepare_environment
+from hub.ui.examples import load_examples
+from hub.ui.photo import PhotoTab
+
+_GIB = 1 << 30
+_CACHE_SECONDS = 2 * 3600
+_SWEEP_SECONDS = 600
+_LOGO = (
+    '<svg viewBox="0 0 32 32" aria-hidden="true" focusable="false"><rect width="32" height="32" rx="9"/>'
+    '<circle cx="10" cy="10" r="1.6"/><circle cx="6.5" cy="16" r="1.2"/><circle cx="11" cy="20" r="1.8"/>'
+    '<circle cx="7.5" cy="24.5" r="1.1"/><circle cx="13" cy="14.5" r="1.1"/><path d="M16 5a11 11 0 0 1 0 22z"/></svg>'
+)
+
+
+def build_page(hub: Hub) -> gr.Blocks:
+    """Everything that people see at `/`; draws the examples at the first start."""
+    cache = page_cache(hub)
+    cache.sweep()
+    prepare_environment(cache.root, hub.settings.data_dir / "bin")
+    page = gr.Blocks(
+        title=text.TITLE,
+        analytics_enabled=False,
+        delete_cache=(_SWEEP_SECONDS, _CACHE_SECONDS),
+        fill_width=True,
+    )
+    with page:
+        gr.HTML(_header(), apply_default_css=False, elem_id="hub-header")
+        with gr.Tabs(elem_classes="hub-tabs"), gr.Tab(text.TAB_PHOTO, id="photo"):
+            photo = PhotoTab(hub, cache, load_examples(hub.settings.data_dir / "examples"))
+        gr.HTML(_footer(), apply_default_css=False, elem_id="hub-footer")
+        photo.restore_on_load(page)
+    page.queue(default_concurrency_limit=8, api_open=False)
+    return page
+
+
+def page_cache(hub: Hub) -> PageCache:
+    """The folder that Gradio uploads into and serves from; a job's own copy of a photo lies elsewhere."""
+    settings = hub.settings
+    return PageCache(
+        settings.data_dir / "page",
+        max_bytes=max(2 * _GIB, 4 * settings.max_upload_mb * 1_000_000),
+        max_age=_CACHE_SECONDS,
+        min_free=settings.min_free_mb * 1_000_000,
+    )
+
+
+def _header() -> str:
+    return f'<div class="hub-header">{_LOGO}<div><h1>{text.TITLE}</h1><p>{text.TAGLINE}</p></div></div>'
+
+
+def _footer() -> str:
+    return f'<div class="hub-footer"><span>{text.FOOTER_PRIVACY}</span><a href="docs">{text.FOOTER_API}</a></div>'

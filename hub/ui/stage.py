@@ -1,0 +1,136 @@
+"""What the result column says at each step of a job, as HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+from hub.jobs.manager import JobView
+from hub.jobs.model import Job, Status
+from hub.ui import text
+
+_EMPTY_ICON = (
+    '<svg viewBox="0 0 64 48" aria-hidden="true" focusable="false"><rect x="4" y="4" width="56" height="40" rx="6"/>'
+    '<path d="M32 4v40M27 24l-6-5m6 5l-6 5M37 24l6-5m-6 5l6 5"/></svg>'
+)
+
+
+def empty() -> str:
+    """Before the first run."""
+    return f'<div class="hub-stage hub-empty">{_EMPTY_ICON}<h3>{text.EMPTY_TITLE}</h3><p>{text.EMPTY_HINT}</p></div>'
+
+
+def problem(message: str, title: str = text.FAILED_TITLE) -> str:
+    """An error, in the place where the result would be."""
+    return (
+        f'<div class="hub-stage hub-problem" role="alert"><h3>{html.escape(title)}</h3>'
+        f"<p>{html.escape(message)}</p></div>"
+    )
+
+
+def cancelled() -> str:
+    """After a cancel."""
+    return (
+        f'<div class="hub-stage hub-quiet" role="status"><h3>{text.CANCELLED_TITLE}</h3>'
+        f"<p>{text.CANCELLED_HINT}</p></div>"
+    )
+
+
+def working(view: JobView) -> str:
+    """A pending or running job: place in the queue, or a bar with percentage and time left."""
+    name = html.escape(view.job.filename)
+    if view.job.status is Status.PENDING:
+        title, percent, message = text.QUEUED_TITLE, None, queue_words(view.queue_position)
+        aside = ""
+    else:
+        title, percent, message = text.WORKING_TITLE, view.progress, view.message
+        aside = f"{percent} % · {eta_words(view.eta_seconds)}"
+    amount = "" if percent is None else f' aria-valuenow="{percent}" aria-valuetext="{html.escape(aside)}"'
+    fill = "<i></i>" if percent is None else f'<span style="width:{percent}%"></span>'
+    return (
+        f'<div class="hub-stage hub-working"><p class="hub-eyebrow">{title}</p><h3 title="{name}">{name}</h3>'
+        f'<div class="hub-bar" role="progressbar" aria-label="{title}" '
+        f'aria-valuemin="0" aria-valuemax="100"{amount}>{fill}</div>'
+        f'<p class="hub-bar-words"><span>{html.escape(message)}</span><span class="hub-numbers">{aside}</span></p>'
+        f'<p class="hub-small">{text.LEAVE_HINT}</p></div>'
+    )
+
+
+def finished(view: JobView, model_names: Mapping[str, str]) -> str:
+    """The heading and facts above the comparison of a completed job."""
+    job = view.job
+    facts = _facts(job, model_names)
+    notes = "".join(f"<li>{html.escape(str(note))}</li>" for note in (job.result or {}).get("notes", ()))
+    if notes:
+        notes = f'<ul class="hub-notes">{notes}</ul>'
+    return (
+        f'<div class="hub-stage hub-done" role="status"><h3 title="{html.escape(job.filename)}">'
+        f"{html.escape(job.filename)}</h3>"
+        f'<p class="hub-facts">{" · ".join(html.escape(fact) for fact in facts)}</p>'
+        f"{notes}</div>"
+    )
+
+
+def before_after() -> str:
+    """The two words on the comparison."""
+    return f'<div class="hub-tags" aria-hidden="true"><span>{text.BEFORE}</span><span>{text.AFTER}</span></div>'
+
+
+def download(job: Job, version: float) -> str:
+    """A link that saves the result under the photo's own name.
+
+    Relative, so that it holds below a sub-path too; `version` makes a new address of a new blend.
+    """
+    if job.result_path is None:
+        return ""
+    address = f"{job.result_path.lstrip('/')}?v={version:g}"
+    name = download_name(job)
+    suffix = PurePosixPath(name).suffix.lstrip(".").upper()
+    return (
+        f'<a class="hub-download" href="{html.escape(address)}" download="{html.escape(name)}">'
+        f"<span>{text.DOWNLOAD}</span><small>{html.escape(suffix)}</small></a>"
+    )
+
+
+def download_name(job: Job) -> str:
+    """The client's file name with `-restored`, and the suffix that the result really has."""
+    suffix = PurePosixPath(unquote(job.result_path or "")).suffix
+    return text.DOWNLOAD_NAME.format(stem=PurePosixPath(job.filename).stem, suffix=suffix)
+
+
+def queue_words(position: int | None) -> str:
+    """Where in the queue a pending job stands; 1 is next."""
+    if position is None or position <= 1:
+        return text.QUEUED_NEXT
+    return text.QUEUED_POSITION.format(position=position)
+
+
+def eta_words(seconds: float | None) -> str:
+    """Seconds left as people say them."""
+    return text.ETA_UNKNOWN if seconds is None else text.ETA.format(time=duration(seconds))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest units that matter."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole < 600 and whole % 60 else "")
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _facts(job: Job, names: Mapping[str, str]) -> list[str]:
+    """Size, model and time of a completed job, as far as its result tells them."""
+    result: dict[str, Any] = job.result or {}
+    facts = []
+    if {"width", "height"} <= result.keys():
+        facts.append(text.SIZE.format(width=result["width"], height=result["height"]))
+    if "model" in result:
+        facts.append(names.get(result["model"], result["model"]))
+    if "seconds" in result:
+        facts.append(text.TOOK.format(time=duration(result["seconds"])))
+    return facts

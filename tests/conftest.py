@@ -1,0 +1,148 @@
+"""What every test may use: a small photo drawn in code, its noisy version, and settings of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from hub.settings import Settings
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _default_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the developer's own HUB_ settings away, so that tests see the defaults."""
+    for name in [name for name in os.environ if name.startswith("HUB_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Defaults, but everything is written below the test's own folder and nothing is downloaded."""
+    return Settings(data_dir=tmp_path / "data", port=0, auto_fetch=False)
+
+
+@pytest.fixture(scope="session")
+def clean_photo() -> NDArray[np.uint8]:
+    """(120, 168, 3) uint8 RGB: sky and sun over hills, smooth areas and sharp edges, no multiple of 128 anywhere."""
+    rows, columns = np.mgrid[0:120, 0:168].astype(np.float32)
+    photo = np.stack([90 + rows * 0.9, 140 + rows * 0.5, np.full_like(rows, 220)], axis=-1)
+    photo[(rows - 32) ** 2 + (columns - 120) ** 2 < 18**2] = (250, 225, 120)
+    for base, height, colour in ((70, 14, (60, 110, 90)), (90, 9, (40, 80, 50)), (104, 5, (90, 70, 45))):
+        photo[rows > base + height * np.sin(columns / (height + 6))] = colour
+    return photo.clip(0, 255).round().astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def noisy_photo(clean_photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """`clean_photo` with Gaussian noise of sigma 25, always the same."""
+    noise = np.random.default_rng(0).normal(0, 25, clean_photo.shape)
+    return (clean_photo + noise).clip(0, 255).round().astype(np.uint8)
+
+
+@pytest.fixture
+def noisy_png(noisy_photo: NDArray[np.uint8], tmp_path: Path) -> Path:
+    """`noisy_photo` as a PNG file."""
+    path = tmp_path / "noisy.png"
+    Image.fromarray(noisy_photo).save(path)
+    return path
+
+
+class Server:
+    """The program as users start it, `python app.py`, in a process of its own."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        """folder: where everything is written. settings: fields of Settings, as text."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.data_dir = folder / "data"
+        self.results_dir = self.data_dir / "static_results"
+        self.address = f"http://127.0.0.1:{self.port}"
+        self._log = folder / "server.log"
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+        for name, value in {
+            "data_dir": str(self.data_dir),
+            "port": str(self.port),
+            "auto_fetch": "0",
+            **settings,
+        }.items():
+            self._environment[f"HUB_{name.upper()}"] = value
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process started last."""
+        assert self._process is not None
+        return self._process
+
+    @property
+    def log(self) -> str:
+        """All that the server has said."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def start(self, seconds: float = 120) -> float:
+        """Start it and wait until it answers; returns how many seconds that took."""
+        began = time.monotonic()
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "app.py"],
+                cwd=CHECKOUT,
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        while time.monotonic() - began < seconds:
+            assert self._process.poll() is None, f"The server ended by itself:\n{self.log}"
+            try:
+                if httpx.get(f"{self.address}/health", timeout=5).status_code == 200:
+                    return time.monotonic() - began
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise TimeoutError(f"The server did not answer within {seconds} seconds:\n{self.log}")
+
+    def kill(self) -> None:
+        """SIGKILL to the server alone, as when memory runs out; its helpers must notice by themselves."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, seconds: float = 30) -> int:
+        """SIGTERM; returns the exit status."""
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+    def clear(self) -> None:
+        """Leave no process behind."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Makes servers that write below the test's own folder: `server = make_server(queue_limit="5")`."""
+    servers: list[Server] = []
+
+    def make(**settings: str) -> Server:
+        servers.append(Server(tmp_path, **settings))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.clear()

@@ -1,0 +1,92 @@
+"""The real application over a real hub, started once; and a way to start one with other settings."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+from PIL import Image
+
+from hub.api.app import create_app
+from hub.service import Hub
+from hub.settings import Settings
+
+# Port 9 is where nothing listens: what would be downloaded cannot be reached.
+NOWHERE = ["http://127.0.0.1:9/"]
+
+OpenClient = Callable[..., AbstractContextManager[TestClient]]
+
+
+@contextmanager
+def _open_client(data_dir: Path, **changes: Any) -> Iterator[TestClient]:
+    settings = Settings(data_dir=data_dir, fetch_urls=NOWHERE, **changes)
+    with TestClient(create_app(Hub(settings)), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A client of an application with default settings; its hub is `client.app.state.hub`."""
+    with _open_client(tmp_path_factory.mktemp("api") / "data") as client:
+        yield client
+
+
+@pytest.fixture
+def open_client(tmp_path: Path) -> OpenClient:
+    """Starts an application of its own: `with open_client(max_upload_mb=1) as client`."""
+    return lambda **changes: _open_client(tmp_path / "data", **changes)
+
+
+@pytest.fixture
+def png(noisy_photo: NDArray[np.uint8]) -> bytes:
+    """A noisy photo as the bytes of a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(noisy_photo).save(file, "png")
+    return file.getvalue()
+
+
+Post = Callable[..., str]
+
+
+@pytest.fixture
+def post(client: TestClient, png: bytes) -> Post:
+    """Posts the photo with the given fields and returns the task's id."""
+
+    def send(filename: str = "holiday.png", **fields: Any) -> str:
+        files = {"image_file": (filename, png, "image/png")}
+        answer = client.post("/api/process_image", files=files, data=fields)
+        assert answer.status_code == 202, answer.text
+        task_id: str = answer.json()["task_id"]
+        return task_id
+
+    return send
+
+
+def wait(client: TestClient, task_id: str, seconds: float = 120) -> dict[str, Any]:
+    """Poll as a client would until the task has ended; returns its last status."""
+    deadline = time.monotonic() + seconds
+    progress = 0
+    while time.monotonic() < deadline:
+        answer = client.get(f"/api/image_status/{task_id}")
+        assert answer.status_code == 200, answer.text
+        status: dict[str, Any] = answer.json()
+        assert status.get("progress", 100) >= progress, "progress went back"
+        progress = status.get("progress", progress)
+        if status["status"] not in ("pending", "processing"):
+            return status
+        time.sleep(0.05)
+    raise TimeoutError(f"Task {task_id} did not end within {seconds} seconds.")
+
+
+@pytest.fixture(name="wait")
+def _wait() -> Callable[..., dict[str, Any]]:
+    """`wait(client, task_id)`: poll until the task has ended."""
+    return wait

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_pages_load_nothing_from_elsewhere(client: TestClient, page: str) -> None:
+    answer = client.get(page)
+
+    assert answer.status_code == 200
+    assert "text/html" in answer.headers["Content-Type"]
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', answer.text)
+    assert any(address.endswith(".js") for address in addresses)
+    for address in addresses:
+        assert address.startswith("/"), f"{page} loads {address}"
+        assert client.get(address).status_code == 200
+
+
+def test_the_document_describes_every_operation(client: TestClient) -> None:
+    document: dict[str, Any] = client.get("/openapi.json").json()
+
+    operations = {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert set(operations) == {
+        "POST /api/process_image",
+        "GET /api/image_status/{task_id}",
+        "POST /api/tasks/{task_id}/cancel",
+        "GET /static_results/{result_name}",
+        "GET /api/available_controls",
+        "GET /health",
+    }
+    for operation in operations.values():
+        assert operation["summary"]
+        assert operation["description"]
+        for status, answer in operation["responses"].items():
+            assert answer["description"]
+            if int(status) >= 400 and "content" in answer:
+                assert set(answer["content"]) == {"application/problem+json"}
+                assert answer["content"]["application/problem+json"]["examples"]
+    answers = operations["POST /api/process_image"]["responses"]
+    assert set(answers) == {"202", "400", "409", "413", "415", "422", "503"}
+    assert set(answers["202"]["headers"]) == {"Location", "Retry-After"}
+
+
+def test_every_reference_in_the_document_leads_somewhere(client: TestClient) -> None:
+    answer = client.get("/openapi.json")
+    schemas = answer.json()["components"]["schemas"]
+
+    for name in re.findall(r'"#/components/schemas/([^"]+)"', answer.text):
+        assert name in schemas
+    assert "Problem" in schemas
+
+
+def test_the_form_is_described_as_the_guide_says(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    body = document["paths"]["/api/process_image"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    form = document["components"]["schemas"][body["schema"]["$ref"].rsplit("/", 1)[1]]
+
+    assert form["required"] == ["image_file"]
+    properties = form["properties"]
+    assert set(properties) == {
+        "image_file",
+        "task_type",
+        "model_name",
+        "use_patch_processing",
+        "strength",
+        "output_format",
+        "quality",
+    }
+    assert properties["task_type"]["default"] == "denoise"
+    assert properties["use_patch_processing"]["default"] is True
+    assert properties["strength"]["default"] == 1.0
+    assert properties["quality"]["default"] == 95
+    assert properties["output_format"]["enum"] == ["same", "png", "jpeg", "webp", "tiff", "avif"]
+    assert all(field["description"] for field in properties.values())

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+
+@pytest.fixture(scope="module")
+def result_path(client: TestClient, request: pytest.FixtureRequest) -> str:
+    """A finished result's address."""
+    hub = client.app.state.hub  # type: ignore[attr-defined]
+    folder = hub.settings.resolved_results_dir / "images" / "denoise" / "processed"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "1_a_b_enhanced_photo.png").write_bytes(bytes(range(256)))
+    (folder / ".partial-1.png").write_bytes(b"half-written")
+    return "/static_results/images/denoise/processed/1_a_b_enhanced_photo.png"
+
+
+def test_headers(client: TestClient, result_path: str) -> None:
+    answer = client.get(result_path)
+
+    assert answer.status_code == 200
+    assert answer.content == bytes(range(256))
+    assert answer.headers["Content-Type"] == "image/png"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Security-Policy"].startswith("sandbox")
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert answer.headers["ETag"]
+
+
+def test_head(client: TestClient, result_path: str) -> None:
+    answer = client.head(result_path)
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Length"] == "256"
+    assert answer.content == b""
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "content"),
+    [
+        ("bytes=0-9", "bytes 0-9/256", bytes(range(10))),
+        ("bytes=250-", "bytes 250-255/256", bytes(range(250, 256))),
+        ("bytes=-2", "bytes 254-255/256", bytes([254, 255])),
+    ],
+)
+def test_byte_ranges(client: TestClient, result_path: str, asked: str, served: str, content: bytes) -> None:
+    answer = client.get(result_path, headers={"Range": asked})
+
+    assert answer.status_code == 206
+    assert answer.headers["Content-Range"] == served
+    assert answer.content == content
+
+
+def test_range_beyond_the_end(client: TestClient, result_path: str) -> None:
+    assert client.get(result_path, headers={"Range": "bytes=500-"}).status_code == 416
+
+
+def test_the_etag_saves_a_transfer(client: TestClient, result_path: str) -> None:
+    etag = client.get(result_path).headers["ETag"]
+
+    answer = client.get(result_path, headers={"If-None-Match": etag})
+
+    assert answer.status_code == 304
+    assert answer.content == b""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static_results/",
+        "/static_results/images",
+        "/static_results/images/denoise/processed/",
+        "/static_results/images/denoise/processed/nothing.png",
+        "/static_results/images/denoise/processed/.partial-1.png",
+        "/static_results/../hub.sqlite3",
+        "/static_results/%2e%2e/hub.sqlite3",
+        "/static_results/images/..%2f..%2f..%2fhub.sqlite3",
+        "/static_results//etc/passwd",
+        "/static_results/%00",
+        "/static_results/" + "a" * 3000,
+    ],
+)
+def test_nothing_else_is_served(client: TestClient, result_path: str, path: str) -> None:
+    answer = client.get(path)
+
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_wrong_method(client: TestClient, result_path: str) -> None:
+    answer = client.post(result_path)
+
+    assert answer.status_code == 405
+    assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD"}
+
+
+def test_a_name_in_another_script(client: TestClient, post: Callable[..., str], wait: Callable[..., Any]) -> None:
+    status = wait(client, post(filename="写真 été.png"))
+
+    assert status["result_path"].isascii()
+    assert client.get(status["result_path"]).status_code == 200

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from hub.errors import Conflict, NotFound
+from hub.jobs.model import TRANSITIONS, Job, Kind, Status
+from hub.jobs.store import JobStore
+
+
+def new_job(kind: Kind = Kind.IMAGE) -> Job:
+    return Job.new(kind, "denoise", {"strength": 0.5, "name": "é"}, "写真.jpg")
+
+
+def at_once(calls: list[Callable[[], object]]) -> list[object]:
+    """Call all in threads of their own, released together; results and exceptions in order."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], object]) -> object:
+        barrier.wait(10)
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - the exception is the answer
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def test_a_job_comes_back_as_it_was(store: JobStore) -> None:
+    job = new_job()
+    assert store.add(job)
+    assert store.get(job.id) == job
+
+
+def test_a_commit_is_seen_by_another_process(tmp_path: Path, store: JobStore) -> None:
+    job = new_job()
+    store.add(job)
+    again = JobStore(f"sqlite:///{tmp_path / 'hub.sqlite3'}")
+    assert again.get(job.id) == job
+    again.close()
+
+
+def test_every_connection_is_durable(tmp_path: Path, store: JobStore) -> None:
+    with store._engine.connect() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "busy_timeout")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 60_000}
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="must be a file"):
+        JobStore(url)
+
+
+def test_an_unknown_id_is_not_found(store: JobStore) -> None:
+    for call in (
+        lambda: store.get("nonsense"),
+        lambda: store.transition("nonsense", Status.CANCELLED),
+        lambda: store.update_result("nonsense", "/x", {}),
+        lambda: store.list(before="nonsense"),
+    ):
+        with pytest.raises(NotFound):
+            call()
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from(Status), st.none() | st.sampled_from(Status)), max_size=8))
+def test_only_legal_moves_happen(store: JobStore, moves: list[tuple[Status, Status | None]]) -> None:
+    job = new_job()
+    store.add(job)
+    status = Status.PENDING
+    for number, (to, expect) in enumerate(moves):
+        legal = to in TRANSITIONS[status] and expect in (None, status)
+        before = store.get(job.id)
+        if legal:
+            moved = store.transition(job.id, to, expect=expect, attempts=number)
+            assert moved == replace(before, status=to, attempts=number) == store.get(job.id)
+            status = to
+        else:
+            with pytest.raises(Conflict) as raised:
+                store.transition(job.id, to, expect=expect, attempts=number)
+            assert raised.value.code == "wrong_status"
+            assert raised.value.data == {"status": status.value}
+            assert store.get(job.id) == before
+
+
+def test_of_many_movers_one_wins(store: JobStore) -> None:
+    for _ in range(10):
+        job = new_job()
+        store.add(job)
+        store.transition(job.id, Status.PROCESSING)
+        ends = [Status.COMPLETED, Status.CANCELLED, Status.FAILED, Status.COMPLETED]
+        answers = at_once([partial(store.transition, job.id, end) for end in ends])
+        won = [answer for answer in answers if isinstance(answer, Job)]
+        assert len(won) == 1
+        assert store.get(job.id) == won[0]
+        assert all(isinstance(answer, (Job, Conflict)) for answer in answers)
+
+
+def test_the_limit_holds_when_many_add_at_once(store: JobStore) -> None:
+    answers = at_once([lambda: store.add(new_job(), limit=5)] * 16)
+    assert answers.count(True) == 5
+    assert answers.count(False) == 11
+    assert store.waiting_count() == 5
+
+
+def test_each_job_is_claimed_once(store: JobStore) -> None:
+    jobs = [new_job() for _ in range(20)]
+    for job in jobs:
+        store.add(job)
+    claimed = at_once([lambda: store.claim_next([Kind.IMAGE])] * 22)
+    ids = [job.id for job in claimed if isinstance(job, Job)]
+    assert sorted(ids) == sorted(job.id for job in jobs)
+    assert claimed.count(None) == 2
+
+
+def test_the_queue_is_served_by_turn_and_kind(store: JobStore) -> None:
+    first, clip, second = new_job(), new_job(Kind.VIDEO), new_job()
+    for job in (second, clip, first):
+        store.add(job)
+    store.transition(first.id, Status.PROCESSING)
+    store.transition(first.id, Status.PENDING, turn=time.time_ns())  # To the back of the queue.
+    assert [store.position(store.get(job.id)) for job in (clip, second, first)] == [1, 2, 3]
+    claimed = store.claim_next([Kind.IMAGE])
+    assert claimed is not None
+    assert (claimed.id, claimed.status, claimed.attempts) == (second.id, Status.PROCESSING, 1)
+    assert claimed.started_at is not None
+    assert [job.id for job in store.unfinished()] == [clip.id, second.id, first.id]
+
+
+def test_pages_hold_every_job_once_newest_first(store: JobStore) -> None:
+    jobs = [replace(new_job(), created_at=float(number // 3)) for number in range(10)]
+    for job in jobs:
+        store.add(job)
+    seen: list[Job] = []
+    while page := store.list(limit=4, before=seen[-1].id if seen else None):
+        assert len(page) <= 4
+        seen += page
+    assert [job.id for job in seen] == [job.id for job in sorted(jobs, key=lambda job: (job.created_at, job.id))][::-1]
+    assert store.list(kind=Kind.VIDEO) == []
+
+
+def test_statuses_of_known_jobs_only(store: JobStore) -> None:
+    jobs = [new_job() for _ in range(3)]
+    for job in jobs:
+        store.add(job)
+    store.transition(jobs[0].id, Status.CANCELLED)
+    ids = [job.id for job in jobs[:2]] + [f"unknown-{number}" for number in range(1200)]
+    assert store.statuses(ids) == {jobs[0].id: Status.CANCELLED, jobs[1].id: Status.PENDING}
+    assert store.statuses([]) == {}
+
+
+def test_only_a_completed_job_gets_another_result(store: JobStore) -> None:
+    job = new_job()
+    store.add(job)
+    with pytest.raises(Conflict):
+        store.update_result(job.id, "/x", {})
+    store.transition(job.id, Status.PROCESSING)
+    store.transition(job.id, Status.COMPLETED, result_path="/a", result={"strength": 1})
+    changed = store.update_result(job.id, "/b", {"strength": 0.5})
+    assert (changed.result_path, changed.result) == ("/b", {"strength": 0.5})
+
+
+def test_a_deleted_job_is_gone(store: JobStore) -> None:
+    job = new_job()
+    store.add(job)
+    store.delete(job.id)
+    store.delete(job.id)
+    with pytest.raises(NotFound):
+        store.get(job.id)
+
+
+def test_a_locked_database_is_waited_for(tmp_path: Path, store: JobStore) -> None:
+    job = new_job()
+    released = threading.Event()
+    blocker = sqlite3.connect(tmp_path / "hub.sqlite3", isolation_level=None, check_same_thread=False)
+    blocker.execute("BEGIN IMMEDIATE")
+    assert store.list() == []  # Readers do not wait.
+
+    def release() -> None:
+        released.set()
+        blocker.execute("COMMIT")
+
+    timer = threading.Timer(0.3, release)
+    timer.start()
+    assert store.add(job)
+    assert released.is_set()
+    timer.join()
+    blocker.close()
+    assert store.get(job.id) == job

@@ -1,0 +1,219 @@
+"""The page as people use it: a real browser on the real program."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+HAND_OVER = """([content, name, how]) => {
+  const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], name));
+  const options = { bubbles: true, cancelable: true };
+  if (how === "paste") {
+    document.body.dispatchEvent(new ClipboardEvent("paste", { ...options, clipboardData: data }));
+  } else {
+    for (const kind of ["dragenter", "dragover", "drop"])
+      document.body.dispatchEvent(new DragEvent(kind, { ...options, dataTransfer: data }));
+  }
+}"""
+SLOW = 120_000  # milliseconds: the first run loads torch and the model on a busy machine
+
+
+def choose(page: Page, path: Path) -> None:
+    page.set_input_files(".hub-picker-input", path)
+    expect(page.locator(".hub-picker-name")).to_have_text(path.name)
+
+
+def hand_over(page: Page, content: bytes, name: str, how: str) -> None:
+    page.evaluate(HAND_OVER, [base64.b64encode(content).decode(), name, how])
+    expect(page.locator(".hub-picker-name")).to_have_text(name)
+
+
+def run(page: Page) -> None:
+    page.click("#photo-run")
+    expect(page.locator(".hub-download")).to_be_visible(timeout=SLOW)
+
+
+def download(page: Page, folder: Path) -> Path:
+    with page.expect_download() as waiting:
+        page.click(".hub-download")
+    path = folder / f"{len(list(folder.iterdir()))}-{waiting.value.suggested_filename}"
+    waiting.value.save_as(path)
+    return path
+
+
+def pictures(page: Page) -> list[NDArray[np.uint8]]:
+    """Before and after as the browser gets them."""
+    sources = page.eval_on_selector_all("#photo-compare img", "images => images.map(image => image.src)")
+    assert len(sources) == 2
+    bodies = [page.request.get(source).body() for source in sources]
+    return [np.asarray(Image.open(io.BytesIO(body)).convert("RGB")) for body in bodies]
+
+
+def set_strength(page: Page, steps: int) -> None:
+    """Move the slider of the finished result by that many steps of 0.05, with the keyboard."""
+    before = page.get_attribute(".hub-download", "href")
+    page.focus("#photo-blend input[type=range]")
+    for _ in range(abs(steps)):
+        page.keyboard.press("ArrowRight" if steps > 0 else "ArrowLeft")
+    expect(page.locator(".hub-download")).not_to_have_attribute("href", str(before))
+    page.wait_for_function(
+        """() => Number(new URLSearchParams(document.querySelector(".hub-download").search).get("v"))
+                 === Number(document.querySelector("#photo-blend input[type=range]").value)""",
+        timeout=SLOW,
+    )
+
+
+def error(image: NDArray[Any], other: NDArray[Any]) -> float:
+    """Root mean square difference."""
+    return float(np.sqrt(np.mean((image.astype(np.float64) - other) ** 2)))
+
+
+def test_a_photo_from_choosing_to_downloading(
+    make_server: Callable[..., Any],
+    open_page: Callable[..., Page],
+    noisy_png: Path,
+    noisy_photo: NDArray[np.uint8],
+    clean_photo: NDArray[np.uint8],
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    server = make_server()
+    server.start()
+    page = open_page(server.address)
+
+    choose(page, noisy_png)
+    expect(page.locator(".hub-picker-caption")).to_contain_text("168 \u00d7 120 · PNG · 8-bit")
+    run(page)
+    before, after = pictures(page)
+    assert np.array_equal(before, noisy_photo)
+    assert error(after, clean_photo) < 0.6 * error(noisy_photo, clean_photo)
+    saved = download(page, folder)
+    assert saved.name == "0-noisy-restored.png"
+    assert np.array_equal(np.asarray(Image.open(saved)), after)
+
+    set_strength(page, -10)
+    half = pictures(page)[1]
+    assert np.abs(half - (noisy_photo.astype(float) + after) / 2).max() <= 1
+    assert np.array_equal(np.asarray(Image.open(download(page, folder))), half)
+    set_strength(page, -10)
+    assert np.array_equal(pictures(page)[1], noisy_photo)
+    assert len(list((server.data_dir / "uploads").iterdir())) == 1, "It was run again."
+
+    page.reload()
+    expect(page.locator(".hub-download")).to_be_visible()
+    assert np.array_equal(pictures(page)[1], noisy_photo)
+    expect(page.locator("#photo-blend input[type=range]")).to_have_value("0")
+
+
+def test_originals_arrive_untouched(
+    make_server: Callable[..., Any], open_page: Callable[..., Page], noisy_photo: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """Pasted and dropped files reach the hub byte for byte, also those that no browser can show."""
+    deep = cv2.imencode(".png", noisy_photo[..., ::-1].astype(np.uint16) * 257)[1].tobytes()
+    scan = cv2.imencode(".tiff", noisy_photo[..., ::-1].astype(np.uint16) * 257)[1].tobytes()
+    server = make_server()
+    server.start()
+    page = open_page(server.address)
+
+    for content, name, how in ((deep, "deep.png", "paste"), (scan, "scan.tif", "drop")):
+        hand_over(page, content, name, how)
+        expect(page.locator(".hub-picker-caption")).to_contain_text("16-bit")
+        assert page.eval_on_selector(".hub-picker-photo img", "image => image.decode().then(() => image.naturalWidth)")
+        run(page)
+        expect(page.locator("#photo-stage h3")).to_have_text(name)
+        stored = [path.read_bytes() for path in (server.data_dir / "uploads").rglob("*") if path.is_file()]
+        assert content in stored
+        result = cv2.imread(str(download(page, tmp_path)), cv2.IMREAD_UNCHANGED)
+        assert result is not None
+        assert result.dtype == np.uint16
+
+
+def check_phone(page: Page) -> None:
+    """Nothing is cut off at a phone's width, and every control has a name."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.locator(".hub-main")).to_be_visible()
+    page.wait_for_function("() => document.documentElement.scrollWidth <= 390")
+    main, side = (page.locator(name).bounding_box() for name in (".hub-main", ".hub-side"))
+    assert main is not None
+    assert side is not None
+    assert main["y"] >= side["y"] + side["height"]
+    unnamed = page.eval_on_selector_all(
+        "button, input:not([type=file]), a, select",
+        """elements => elements.filter((element) => element.checkVisibility() && !(element.innerText.trim()
+             || element.ariaLabel || element.labels?.length)).map((element) => element.outerHTML.slice(0, 200))""",
+    )
+    assert unnamed == []
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_it_fits_a_phone_and_explains_mistakes(
+    make_server: Callable[..., Any], open_page: Callable[..., Page], noisy_png: Path, tmp_path: Path
+) -> None:
+    server = make_server(max_upload_mb="1")
+    server.start()
+    page = open_page(server.address)
+    alert = page.locator(".hub-picker .hub-alert")
+    check_phone(page)
+
+    page.click("#photo-run")
+    expect(alert).to_contain_text("Choose a photo first")
+    letter = tmp_path / "letter.txt"
+    letter.write_text("Dear hub", "utf-8")
+    page.set_input_files(".hub-picker-input", letter)
+    expect(alert).to_contain_text("not a photo")
+    huge = tmp_path / "huge.bmp"
+    huge.write_bytes(bytes(1_200_000))
+    page.set_input_files(".hub-picker-input", huge)
+    expect(alert).to_contain_text("This file has 2 MB, and at most 1 MB are accepted.")
+
+    choose(page, noisy_png)
+    expect(alert).to_be_hidden()
+    page.click("#photo-task label:has-text('Deblur')")
+    expect(page.locator("#photo-model-note")).to_contain_text("python -m hub fetch deblur_b")
+    expect(page.locator("#photo-model input")).to_have_value(re.compile("not installed"))
+    page.click("#photo-run")
+    expect(page.locator(".hub-problem")).to_contain_text("python -m hub fetch deblur_b")
+    page.click("#photo-task label:has-text('Denoise')")
+    expect(page.locator("#photo-model-note")).not_to_contain_text("fetch")
+    run(page)
+
+
+def test_the_work_goes_on_without_the_page(make_server: Callable[..., Any], open_page: Callable[..., Page]) -> None:
+    """Closed tab, cancelled run, killed server: the job lives in the hub and the page finds it again."""
+    server = make_server()
+    server.start()
+    page = open_page(server.address, quiet=False)
+    page.click("[data-example=still-life]")
+    expect(page.locator(".hub-picker-name")).to_have_text("still-life.png")
+    page.click("#photo-run")
+    expect(page.locator("#photo-cancel")).to_be_visible()
+    page.click("#photo-cancel")
+    expect(page.locator(".hub-quiet")).to_contain_text("Cancelled", timeout=SLOW)
+
+    page.click("#photo-run")
+    expect(page.locator("[role=progressbar]")).to_be_visible()
+    server.kill()
+    server.start()
+    expect(page.locator(".hub-download")).to_be_visible(timeout=SLOW)
+
+    page.click("[data-example=mountain-lake]")
+    expect(page.locator(".hub-picker-name")).to_have_text("mountain-lake.png")
+    page.click("#photo-run")
+    expect(page.locator("[role=progressbar]")).to_be_visible()
+    page.close()
+    page = open_page(server.address, quiet=False)
+    expect(page.locator("#photo-stage h3")).to_have_text("mountain-lake.png")
+    expect(page.locator(".hub-download")).to_be_visible(timeout=SLOW)

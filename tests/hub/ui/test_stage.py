@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hub.jobs.manager import JobView
+from hub.jobs.model import Job, Kind, Status
+from hub.ui import stage
+
+
+def view(status: Status, filename: str = "beach.heic", **more: Any) -> JobView:
+    job = replace(Job.new(Kind.IMAGE, "denoise", {}, filename), status=status, **more.pop("job", {}))
+    return JobView(job, more.pop("progress", 0), more.pop("message", ""), **more)
+
+
+def test_a_waiting_job_tells_its_place() -> None:
+    assert "Number 3 in the queue" in stage.working(view(Status.PENDING, queue_position=3))
+    assert "Next in the queue" in stage.working(view(Status.PENDING, queue_position=1))
+
+
+def test_a_running_job_tells_how_far_it_is() -> None:
+    shown = stage.working(view(Status.PROCESSING, progress=42, message="Restoring tile 5 of 12", eta_seconds=75.2))
+
+    assert 'role="progressbar"' in shown
+    assert 'aria-valuenow="42"' in shown
+    assert "width:42%" in shown
+    assert "42 % · about 1 min 15 s left" in shown
+    assert "Restoring tile 5 of 12" in shown
+    assert "estimating" in stage.working(view(Status.PROCESSING))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "1 s"), (59.4, "59 s"), (60, "1 min"), (599, "9 min 59 s"), (725, "12 min"), (7260, "2 h 1 min")],
+)
+def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
+    assert stage.duration(seconds) == words
+
+
+def test_strangers_words_stay_words() -> None:
+    name = '<img src=x onerror="alert(1)">.png'
+    job = {"result_path": "/static_results/images/denoise/processed/1_a_b.png"}
+    done = view(Status.COMPLETED, name, job={**job, "result": {"notes": [name], "model": name}})
+
+    for shown in (
+        stage.working(view(Status.PENDING, name, message=name)),
+        stage.working(view(Status.PROCESSING, name, message=name)),
+        stage.finished(done, {}),
+        stage.problem(name),
+        stage.download(done.job, 1.0),
+    ):
+        assert "<img" not in shown
+        assert 'onerror="' not in shown
+
+
+def test_a_finished_job_tells_its_facts() -> None:
+    result = {"width": 4000, "height": 3000, "model": "denoise_16", "seconds": 12.3, "notes": ["First of 3 frames."]}
+    shown = stage.finished(view(Status.COMPLETED, job={"result": result}), {"denoise_16": "Uformer-16"})
+
+    assert "4000 \u00d7 3000 · Uformer-16 · restored in 12 s" in shown
+    assert "<li>First of 3 frames.</li>" in shown
+
+
+def test_the_download_has_the_photos_name_and_the_results_suffix() -> None:
+    path = "/static_results/images/denoise/processed/1_a_b_enhanced_caf%C3%A9.tif"
+    job = view(Status.COMPLETED, "café.DNG", job={"result_path": path}).job
+
+    assert stage.download_name(job) == "café-restored.tif"
+    link = stage.download(job, 0.5)
+    assert f'href="{path[1:]}?v=0.5"' in link, "Relative, so that it holds below a sub-path."
+    assert 'download="café-restored.tif"' in link
+    assert "TIF" in link
+    assert stage.download(view(Status.PROCESSING).job, 1.0) == ""

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import app
+from hub.settings import Settings
+
+CHECKOUT = Path(app.__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, ("127.0.0.1", 8000)),
+        ({"HUB_HOST": "::1", "HUB_PORT": "81"}, ("::1", 81)),
+        ({"GRADIO_SERVER_NAME": "0.0.0.0", "GRADIO_SERVER_PORT": "7860"}, ("0.0.0.0", 7860)),  # noqa: S104
+        ({"HUB_PORT": "81", "GRADIO_SERVER_NAME": "::1", "GRADIO_SERVER_PORT": "7860"}, ("::1", 81)),
+    ],
+)
+def test_address(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: tuple[str, int]) -> None:
+    for name in ("GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert app.address(Settings()) == expected
+
+
+def test_temporary_files_stay_in_the_data_directory(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", os.environ.get("TMPDIR", "/tmp"))  # noqa: S108
+
+    app.keep_temporary_files_in(settings)
+
+    assert Path(tempfile.gettempdir()) == settings.data_dir.resolve() / "tmp"
+    with tempfile.NamedTemporaryFile() as file:
+        assert Path(file.name).is_relative_to(settings.data_dir.resolve())
+
+
+def test_bad_settings_are_explained() -> None:
+    finished = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=CHECKOUT,
+        env={**os.environ, "HUB_TILE": "200"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert finished.returncode == 2
+    assert "HUB_TILE must be a multiple of 128, not 200." in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_importing_it_stays_cheap() -> None:
+    """What is wrong with the settings shows at once."""
+    check = "import app, sys; sys.exit(any(name in sys.modules for name in ('torch', 'gradio', 'fastapi', 'cv2')))"
+
+    assert subprocess.run([sys.executable, "-c", check], cwd=CHECKOUT, timeout=60, check=False).returncode == 0
+
+
+def test_serving_does_not_wait_for_pytorch() -> None:
+    check = "import hub.api.app, hub.ui.mount, sys; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", check], cwd=CHECKOUT, timeout=120, check=False).returncode == 0
+
+
+def test_the_whole_program(make_server: Callable[..., Any], noisy_png: Path) -> None:
+    """Page, API and documentation on one address; a photo restored; a clean stop with a page open."""
+    server = make_server(max_upload_mb="2")
+    server.start()
+    with httpx.Client(base_url=server.address, timeout=30) as client:
+        page = client.get("/")
+        assert page.status_code == 200
+        assert "text/html" in page.headers["Content-Type"]
+        for path in ("/docs", "/redoc", "/openapi.json", "/api/available_controls"):
+            assert client.get(path).status_code == 200
+        missing = client.get("/api/nothing")
+        assert missing.status_code == 404
+        assert missing.headers["Content-Type"] == "application/problem+json"
+        wrong = client.get("/api/process_image")
+        assert wrong.status_code == 405
+        assert wrong.headers["Allow"] == "POST"
+        assert client.get("/static_results/nothing.png").headers["Content-Type"] == "application/problem+json"
+
+        refused = client.post("/api/process_image", files={"image_file": ("a.png", io.BytesIO(bytes(8_000_000)))})
+        assert refused.status_code == 413
+        assert refused.headers["Content-Type"] == "application/problem+json"
+
+        answer = client.post("/api/process_image", files={"image_file": ("a.png", noisy_png.read_bytes())})
+        assert answer.status_code == 202
+        deadline = time.monotonic() + 120
+        while (status := client.get(answer.headers["Location"]).json())["status"] != "completed":
+            assert status["status"] in ("pending", "processing"), status
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert client.get(status["result_path"]).headers["Content-Type"] == "image/png"
+
+        with socket.create_connection(("127.0.0.1", server.port)) as open_page:
+            open_page.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert open_page.recv(64)
+            began = time.monotonic()
+            # Having stopped, uvicorn ends the process with the signal that asked for it.
+            assert server.stop() == -signal.SIGTERM
+            assert time.monotonic() - began < 20
+    assert "Finished server process" in server.log
+    assert "Traceback" not in server.log
+
+
+def test_behind_a_proxy_on_a_sub_path(make_server: Callable[..., Any], noisy_png: Path) -> None:
+    server = make_server(root_path="/restore")
+    server.start()
+    with httpx.Client(base_url=server.address, timeout=30) as client:
+        docs = client.get("/docs")
+        assert "'/restore/openapi.json'" in docs.text
+        answer = client.post("/api/process_image", files={"image_file": ("a.png", noisy_png.read_bytes())})
+        assert answer.headers["Location"].startswith("/restore/api/image_status/")
+        assert client.get(answer.headers["Location"].removeprefix("/restore")).status_code == 200
+
+
+def test_two_servers_never_share_a_data_directory(make_server: Callable[..., Any]) -> None:
+    first = make_server()
+    first.start()
+    second = make_server()
+
+    with pytest.raises(AssertionError, match="ended by itself"):
+        second.start(seconds=60)
+    assert second.process.returncode == 1
+    assert "error: Another hub is running on" in second.log
+    assert httpx.get(f"{first.address}/health", timeout=30).status_code == 200
+
+
+def test_a_slow_client_holds_nobody_up(make_server: Callable[..., Any]) -> None:
+    """A form that never ends is read on the event loop, and costs no worker."""
+    server = make_server()
+    server.start()
+    stop = threading.Event()
+
+    def dribble() -> None:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(
+                b"POST /api/process_image HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
+                b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+            )
+            stop.wait(30)
+
+    threads = [threading.Thread(target=dribble) for _ in range(60)]
+    for thread in threads:
+        thread.start()
+    try:
+        for path in ("/health", "/api/available_controls"):
+            assert httpx.get(server.address + path, timeout=10).status_code == 200
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

@@ -1,0 +1,176 @@
+"""Every backend of this machine gives what the plain network gives, as exactly as its precision allows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from uformer import VARIANTS, Backend, OutOfMemory, Uformer, load_model, open_backend
+from uformer.backends import TorchBackend
+from uformer.openvino_backend import OpenVinoBackend, _prune
+from uformer.openvino_graph import build_graph, mask_values
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "denoise_16.safetensors"
+
+
+def psnr(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """In decibels, of images in [0, 1]; 200 for equal ones."""
+    return float(-10 * np.log10(np.mean((one.astype(np.float64) - other) ** 2) + 1e-20))
+
+
+@pytest.fixture(scope="module")
+def tile(noisy_real_photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A tile of a real photo, not square: (128, 256, 3)."""
+    return noisy_real_photo[:128, :256]
+
+
+@pytest.fixture(scope="module")
+def expected(tile: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What the plain float32 network makes of `tile`."""
+    image = torch.from_numpy(tile).permute(2, 0, 1)[None] / 255
+    with torch.inference_mode():
+        return load_model(WEIGHTS)(image)[0].permute(1, 2, 0).numpy()
+
+
+@pytest.fixture
+def open_it() -> Iterator[Callable[..., Backend]]:
+    opened: list[Backend] = []
+
+    def open_shipped(**options: Any) -> Backend:
+        opened.append(open_backend(load_model(WEIGHTS), device="cpu", **options))
+        return opened[-1]
+
+    yield open_shipped
+    for backend in opened:
+        backend.close()
+
+
+@pytest.mark.parametrize("cpu_backend", ["torch", "openvino"])
+@pytest.mark.parametrize(("precision", "least"), [("float32", 100), ("bfloat16", 45)])
+def test_it_agrees_with_the_plain_network(
+    cpu_backend: str,
+    precision: str,
+    least: float,
+    open_it: Callable[..., Backend],
+    tile: NDArray[np.uint8],
+    expected: NDArray[np.float32],
+) -> None:
+    backend = open_it(cpu_backend=cpu_backend, precision=precision)
+    assert backend.name == f"{cpu_backend}-cpu-{precision}"
+    if isinstance(backend, OpenVinoBackend):
+        backend.compile(*tile.shape[:2])
+    for pixels in (tile, tile.astype(np.uint16) * 257, tile.astype(np.float32) / 255):
+        restored = backend.run(pixels[None])
+        assert restored.shape == (1, *tile.shape)
+        assert restored.dtype == np.float32
+        assert psnr(restored[0], expected) >= least
+
+
+def test_torch_serves_while_openvino_compiles(
+    open_it: Callable[..., Backend], tile: NDArray[np.uint8], expected: NDArray[np.float32]
+) -> None:
+    backend = open_it(cpu_backend="openvino", precision="float32")
+    first = backend.run(tile[None])[0]  # The graph cannot be ready so soon.
+    assert isinstance(backend, OpenVinoBackend)
+    backend.compile(*tile.shape[:2])
+    second = backend.run(tile[None])[0]
+    assert psnr(first, expected) >= 100
+    assert psnr(second, expected) >= 100
+
+
+def test_compiled_graphs_are_kept_on_disk(tile: NDArray[np.uint8], tmp_path: Path) -> None:
+    def run() -> tuple[NDArray[np.float32], Path]:
+        backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32", cache_dir=tmp_path)
+        backend.compile(*tile.shape[:2])
+        output = backend.run(tile[None])
+        backend.close()
+        (blob,) = tmp_path.iterdir()
+        return output, blob
+
+    compiled, blob = run()
+    written = blob.stat().st_mtime_ns
+    cached, _ = run()
+    assert blob.stat().st_mtime_ns == written, "It was compiled again."
+    np.testing.assert_array_equal(cached, compiled)
+    blob.write_bytes(b"damaged")
+    mended, _ = run()
+    assert blob.stat().st_size > 1000
+    np.testing.assert_array_equal(mended, compiled)
+
+
+def test_the_cache_forgets_the_oldest_graphs(tmp_path: Path) -> None:
+    for age in range(3):
+        blob = tmp_path / f"{age}.blob"
+        blob.write_bytes(bytes(10))
+        os.utime(blob, (1000 - age, 1000 - age))
+    _prune(tmp_path, 20)
+    assert sorted(blob.name for blob in tmp_path.iterdir()) == ["0.blob", "1.blob"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_has_its_graph(variant: str, random_network: Callable[..., Uformer]) -> None:
+    """Shifts at the bottleneck and without, modulators, squares and not."""
+    network = random_network(variant, train_size=256)
+    pixels = np.random.default_rng(0).random((128, 256, 3), np.float32)
+    backend = OpenVinoBackend(network, precision="float32")
+    backend.compile(128, 256)
+    restored = backend.run(pixels[None])[0]
+    backend.close()
+    with torch.inference_mode():
+        plain = network(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+    assert np.abs(plain - pixels).max() > 0.1  # The network does something.
+    np.testing.assert_allclose(restored, plain, atol=2e-5)
+
+
+def test_a_graph_of_shifted_windows_has_small_masks(random_network: Callable[..., Uformer]) -> None:
+    graph = build_graph(random_network("uformer_16"), 256, 512)
+    masks = [mask_values(port.get_any_name()) for port in graph.inputs[1:]]
+    assert [list(mask.shape) for mask in masks] == [list(port.shape) for port in graph.inputs[1:]]
+    assert 0 < sum(mask.nbytes for mask in masks) < 4e6
+
+
+def test_memory_that_runs_out_is_told_apart_from_other_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = load_model(WEIGHTS)
+    backend = TorchBackend(network, device="cpu", precision="float32")
+    tile = np.zeros((1, 128, 128, 3), np.uint8)
+
+    def fail(error: Exception) -> None:
+        def forward(image: torch.Tensor) -> torch.Tensor:
+            raise error
+
+        monkeypatch.setattr(network, "forward", forward)
+
+    fail(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"))
+    with pytest.raises(OutOfMemory, match="128x128"):
+        backend.run(tile)
+    fail(RuntimeError("something else"))
+    with pytest.raises(RuntimeError, match="something else"):
+        backend.run(tile)
+
+
+def test_a_closed_backend_refuses_work() -> None:
+    backend = TorchBackend(load_model(WEIGHTS), device="cpu", precision="float32")
+    backend.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        backend.run(np.zeros((1, 128, 128, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"device": "tpu"}, "no device 'tpu'"),
+        ({"device": "cuda:99"}, "no device 'cuda:99'"),
+        ({"precision": "int8"}, "float32"),
+        ({"cpu_backend": "onnx"}, "openvino"),
+    ],
+)
+def test_a_choice_that_does_not_exist_is_refused(choice: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        open_backend(Uformer(VARIANTS["uformer_16"]), **choice)

@@ -1,0 +1,173 @@
+"""How a network runs fast here: on CUDA and the CPU with PyTorch, on the CPU with OpenVINO."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from uformer.model import Uformer
+
+Precision = Literal["bfloat16", "float32"]
+FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
+# Working memory per pixel and embedding channel of the eager network in float32, measured at its widest stage.
+BYTES_PER_PIXEL_CHANNEL = 400
+LARGEST_BATCH = 64
+
+
+class OutOfMemory(RuntimeError):
+    """A batch did not fit into memory; a smaller one may."""
+
+
+class Backend(Protocol):
+    """A network made ready to run on one device. `run` is for one thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """Library, device and precision, such as `openvino-cpu-bfloat16`."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """Roughly what it holds while loaded."""
+        ...
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Restore a batch.
+
+        batch: (B, h, w, 3) uint8, uint16 or float32 RGB, h and w multiples of 128.
+        Returns the same shape in float32, nominally in [0, 1], not clamped. Raises OutOfMemory.
+        """
+        ...
+
+    def max_batch(self, height: int, width: int) -> int:
+        """The largest batch of tiles worth forming; at least 1. Quick, and safe from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Give its memory back; `run` must not be called again."""
+        ...
+
+
+class TorchBackend:
+    """The network as PyTorch runs it eagerly. bfloat16 means autocast: sums and the image itself stay float32."""
+
+    def __init__(self, model: Uformer, *, device: str, precision: Precision, threads: int | None = None) -> None:
+        if threads is not None and device == "cpu":
+            torch.set_num_threads(threads)
+        self._device = torch.device(device)
+        self._precision = precision
+        self._model: Uformer | None = model.eval().requires_grad_(False).to(self._device)
+        self._channels = model.config.embed_dim
+        self._bytes = sum(parameter.nbytes for parameter in model.parameters())
+
+    @property
+    def name(self) -> str:
+        return f"torch-{self._device.type}-{self._precision}"
+
+    @property
+    def memory_bytes(self) -> int:
+        return int(self._bytes)
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        if self._model is None:
+            raise RuntimeError("This backend has been closed.")
+        scale = FULL_SCALE[batch.dtype.name]
+        try:
+            with (
+                torch.inference_mode(),
+                torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bfloat16"),
+            ):
+                # The bytes travel as they are; the device widens them.
+                pixels = torch.from_numpy(batch).to(self._device).to(torch.float32) / scale
+                image = self._model(pixels.permute(0, 3, 1, 2).contiguous())
+                restored: NDArray[np.float32] = image.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+                return restored
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
+                raise
+            message = f"{batch.shape[0]} tiles of {batch.shape[2]}x{batch.shape[1]} pixels do not fit into memory."
+            raise OutOfMemory(message) from error
+
+    def max_batch(self, height: int, width: int) -> int:
+        if self._device.type != "cuda":
+            # On a CPU a batch is no faster per tile than its tiles one by one, and it needs more memory.
+            return 1
+        free, _ = torch.cuda.mem_get_info(self._device)
+        reusable = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        tile = height * width * self._channels * BYTES_PER_PIXEL_CHANNEL
+        return max(1, min(LARGEST_BATCH, int(free + reusable) // 2 // tile))
+
+    def close(self) -> None:
+        self._model = None
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def open_backend(
+    model: Uformer,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    cpu_backend: str = "auto",
+    threads: int | None = None,
+    cache_dir: Path | None = None,
+) -> Backend:
+    """Make `model` ready to run, as fast as this machine can; the backend owns it from then on.
+
+    device: auto (CUDA where there is one), cpu, cuda or cuda:N. precision: bfloat16, float32, or auto: bfloat16 where
+        the hardware computes it. cpu_backend: openvino, torch, or auto: OpenVINO where it is installed.
+    threads: on the CPU; None for all cores. cache_dir: where compiled graphs are kept between runs.
+    Raises ValueError for a choice that does not exist here.
+    """
+    for value, choices in ((precision, ("auto", "bfloat16", "float32")), (cpu_backend, ("auto", "openvino", "torch"))):
+        if value not in choices:
+            raise ValueError(f"{value!r} is none of {', '.join(choices)}.")
+    device = _find_device(device)
+    chosen: Precision
+    if precision == "auto":
+        chosen = "bfloat16" if _computes_bfloat16(device) else "float32"
+    else:
+        chosen = "bfloat16" if precision == "bfloat16" else "float32"
+    if device != "cpu":
+        return TorchBackend(model, device=device, precision=chosen)
+    available = importlib.util.find_spec("openvino") is not None
+    if cpu_backend == "openvino" and not available:
+        raise ValueError("OpenVINO is not installed: `pip install openvino`, or choose the CPU backend torch.")
+    if cpu_backend == "torch" or not available:
+        return TorchBackend(model, device=device, precision=chosen, threads=threads)
+    from uformer.openvino_backend import OpenVinoBackend
+
+    return OpenVinoBackend(model, precision=chosen, threads=threads, cache_dir=cache_dir)
+
+
+def _find_device(device: str) -> str:
+    """The device meant by `device`; raises ValueError if this machine has none such."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    known = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
+    if device == "auto":
+        return "cuda" if count else "cpu"
+    if device not in known:
+        raise ValueError(f"There is no device {device!r} here; there are {', '.join(known)}.")
+    return device
+
+
+def _computes_bfloat16(device: str) -> bool:
+    """Whether the hardware multiplies bfloat16 by itself, rather than by way of float32."""
+    if device != "cpu":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    cpuinfo = Path("/proc/cpuinfo")
+    if platform.machine() not in ("x86_64", "AMD64") or not cpuinfo.exists():
+        return False
+    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "").split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch means that memory ran out; on the CPU it has no exception of its own for that."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
