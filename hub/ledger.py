@@ -38,7 +38,7 @@ class Ledger:
 
     def record(self, source: str, sha256: str, size: int) -> None:
         """Remember an official file, unless it is known already."""
-        with FileLock(self._path.with_suffix(".lock")):
+        with FileLock(self._path.with_name(f".{self._path.name}.lock")):
             seen = self._read()
             if source in seen:
                 return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hub.catalog import unavailable
 from hub.errors import Cancelled, HubError, InvalidInput
 from hub.jobs.manager import JobContext, Outcome
 from hub.media.image import Photo, PhotoDecoder, encode, output_suffix, write_display_png
@@ -134,7 +135,7 @@ class _Stage:
 class PhotoHandler:
     """Restores one uploaded photo: fetch the weights if need be, decode, restore, encode, publish.
 
-    engine: called when a job first needs it.
+    engine: called when a job first needs it. auto_fetch: whether weights may be downloaded.
     """
 
     def __init__(
@@ -147,6 +148,7 @@ class PhotoHandler:
         limits: RestoreLimits,
         tile: int | None = None,
         overlap: int = 64,
+        auto_fetch: bool = True,
     ) -> None:
         self._catalog = catalog
         self._fetcher = fetcher
@@ -155,6 +157,7 @@ class PhotoHandler:
         self._limits = limits
         self._tile = tile
         self._overlap = overlap
+        self._auto_fetch = auto_fetch
 
     def __call__(self, context: JobContext) -> Outcome:
         """Run one job; the spec holds PhotoOptions whose model has been chosen."""
@@ -166,6 +169,8 @@ class PhotoHandler:
         entry = self._catalog.resolve(options.task_type, options.model_name)
         begin = 0.0
         if not entry.installed:
+            if not self._auto_fetch:  # They were here when the job was accepted.
+                raise unavailable(entry)
             begin = 0.5
             self._fetch(entry, context, _Stage(context, 0.0, begin))
         rest = 1.0 - begin

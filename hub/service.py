@@ -80,6 +80,7 @@ class Hub:
             limits=restore_limits(settings),
             tile=settings.tile,
             overlap=settings.overlap,
+            auto_fetch=settings.auto_fetch,
         )
         self._store = JobStore(settings.resolved_database_url)
         self.manager = JobManager(

@@ -41,9 +41,9 @@ class Settings(BaseSettings):
         None, ge=128, description="Side of a tile in pixels, a multiple of 128. Default: planned for each photo."
     )
     overlap: int = Field(64, ge=0, le=512, description="Pixels by which neighbouring tiles overlap.")
-    tile_megapixels: float = Field(0.6, gt=0, description="Largest tile the planner may use, in megapixels.")
+    tile_megapixels: float = Field(0.4, ge=0.017, description="Largest tile the planner may use, in megapixels.")
     whole_megapixels: float = Field(
-        2.0, gt=0, description="Largest photo that goes through in one piece when patch processing is off."
+        1.0, gt=0, description="Largest photo that goes through in one piece when patch processing is off."
     )
     model_memory_mb: int = Field(4096, ge=64, description="Memory for loaded models; the least recently used go first.")
     batch_ms: float = Field(250.0, gt=0, description="Batches are capped at this many predicted milliseconds.")
@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     def _check(self) -> Settings:
         if self.tile is not None and self.tile % 128:
             raise ValueError(f"HUB_TILE must be a multiple of 128, not {self.tile}.")
+        side = self.tile or int((self.tile_megapixels * 1e6) ** 0.5) // 128 * 128
+        if 2 * self.overlap > side:
+            raise ValueError(f"HUB_OVERLAP must be at most half a tile, {side // 2} pixels here, not {self.overlap}.")
         return self
 
     @property

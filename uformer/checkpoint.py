@@ -123,10 +123,13 @@ def save_model(
     }
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         try:
             save_file(tensors, temporary, metadata=remarks)
         except SafetensorError as error:
             raise OSError(f"{path} could not be written: {error}") from error
+        temporary.chmod(mode)  # safetensors makes files that nobody else may read.
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -26,8 +26,8 @@ from uformer.openvino_graph import build_graph, mask_values
 logger = logging.getLogger(__name__)
 
 Shape = tuple[int, int]
-# Compiled graphs are kept by working memory, that is by the pixels of their tiles.
-KEPT_PIXELS = 1_500_000
+# Compiled graphs are kept up to this many pixels of tiles: their working memory grows with them. One plan has 500,000.
+KEPT_PIXELS = 800_000
 # Working memory per pixel and embedding channel of a compiled graph, measured in bfloat16.
 BYTES_PER_PIXEL_CHANNEL = 130
 CACHE_BYTES = 4 << 30

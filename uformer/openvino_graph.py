@@ -178,7 +178,8 @@ def _shape(x: Node) -> list[int]:
 
 
 def _constant(values: NDArray[Any]) -> Node:
-    return opset13.constant(np.ascontiguousarray(values, np.float32))
+    # Shared, not copied: a model may have hundreds of megabytes of weights.
+    return opset13.constant(np.ascontiguousarray(values, np.float32), shared_memory=True)
 
 
 def _integers(*values: int) -> Node:

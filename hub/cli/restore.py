@@ -92,6 +92,7 @@ def _restore_all(plan: Plan, args: argparse.Namespace, settings: Settings) -> in
 
 def _tell(item: Item, done: Future[Written], bar: PhotosBar) -> bool:
     """Print how one photo ended; returns whether it ended well."""
+    bar.reporter(item)(1.0, "")
     error = done.exception()
     if error is None:
         written = done.result()

@@ -189,9 +189,9 @@ class PhotoDecoder:
         with suppress(queue.Empty):
             while True:
                 idle.append(self._slots.get_nowait())
-        for worker in idle:
-            if worker is not None:
-                self._drop(worker)
+        for slot in idle:
+            if slot is not None:
+                self._drop(slot)
             self._slots.put(None)
 
     def _ask(self, request: Mapping[str, Any], path: Path, file: IO[bytes] | None = None) -> dict[str, Any]:

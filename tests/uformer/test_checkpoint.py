@@ -290,8 +290,14 @@ def test_save_keeps_the_old_file_when_the_new_one_would_be_bad(model: Uformer, t
 
 
 def test_save_where_nothing_can_be_written_is_an_os_error(model: Uformer, tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"model\.safetensors could not be written"):
+    with pytest.raises(OSError, match=r"model\.safetensors"):
         save_model(model, tmp_path / "nowhere" / "model.safetensors")
+
+
+def test_saved_file_may_be_read_by_whoever_may_read_new_files(model: Uformer, tmp_path: Path) -> None:
+    (tmp_path / "any").touch()
+    save_model(model, tmp_path / "model.safetensors")
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode
 
 
 def test_saved_file_holds_the_official_names_alone_in_the_precision_asked_for(model: Uformer, tmp_path: Path) -> None:
