@@ -8,7 +8,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
-from hub.errors import Conflict, InvalidInput
+from hub.errors import HubError, InvalidInput
 from hub.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -19,12 +19,17 @@ GRACE_SECONDS = 3
 
 
 def address(settings: Settings) -> tuple[str, int]:
-    """Where to listen; hosts of Gradio apps say it with GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
+    """Where to listen; hosts of Gradio apps say it with GRADIO_SERVER_NAME and GRADIO_SERVER_PORT.
+
+    Raises InvalidInput (`bad_setting`).
+    """
     host, port = settings.host, settings.port
     if "host" not in settings.model_fields_set:
         host = os.environ.get("GRADIO_SERVER_NAME") or host
-    if "port" not in settings.model_fields_set:
-        port = int(os.environ.get("GRADIO_SERVER_PORT") or port)
+    if "port" not in settings.model_fields_set and (text := os.environ.get("GRADIO_SERVER_PORT")):
+        if not text.isdecimal() or int(text) > 65535:
+            raise InvalidInput("bad_setting", f"GRADIO_SERVER_PORT must be a number from 0 to 65535, not {text!r}.")
+        port = int(text)
     return host, port
 
 
@@ -38,7 +43,7 @@ def keep_temporary_files_in(settings: Settings) -> None:
 def build(settings: Settings) -> FastAPI:
     """Settings to hub to application: the API's routes first, the page last.
 
-    Raises Conflict (`data_dir_in_use`).
+    Raises HubError (`data_dir_in_use`, `bad_database`, `bad_manifest`), and OSError for what cannot be written.
     """
     # Not at the top, so that what is wrong with the settings or the data directory shows at once.
     from hub.service import Hub
@@ -58,21 +63,25 @@ def main() -> int:
     """Serve until told to stop; returns the exit status."""
     try:
         settings = read_settings()
+        host, port = address(settings)
     except InvalidInput as error:
         sys.stderr.write(f"error: {error.message}\n")
         return 2
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    keep_temporary_files_in(settings)
-
     try:
+        keep_temporary_files_in(settings)
         application = build(settings)
-    except Conflict as error:
+    except HubError as error:
         sys.stderr.write(f"error: {error.message}\n")
+        return 1
+    except OSError as error:
+        not_a_folder = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "it is not a folder, or not inside one" if not_a_folder else error.strerror or error
+        sys.stderr.write(f"error: The hub cannot use {error.filename or 'its files'}: {reason}\n")
         return 1
 
     import uvicorn
 
-    host, port = address(settings)
     uvicorn.run(
         application,
         host=host,

@@ -33,9 +33,10 @@ def restore_limits(settings: Settings) -> RestoreLimits:
     )
 
 
-def make_backend(settings: Settings, model: Uformer) -> Backend:
+def make_backend(settings: Settings, model: Uformer, *, bridge: bool = True) -> Backend:
     """The fastest way to run `model` that the settings and the machine allow.
 
+    bridge: whether PyTorch serves until OpenVINO's first graph is compiled.
     Raises InvalidInput (`no_such_device`) if the settings ask for what the machine lacks.
     """
     from uformer.backends import open_backend
@@ -48,6 +49,7 @@ def make_backend(settings: Settings, model: Uformer) -> Backend:
             cpu_backend=settings.cpu_backend,
             threads=settings.threads,
             cache_dir=settings.data_dir / "cache",
+            bridge=bridge,
         )
     except ValueError as error:
         raise InvalidInput("no_such_device", str(error)) from error

@@ -13,14 +13,12 @@ import numpy as np
 from hub.catalog import unavailable
 from hub.errors import Cancelled, HubError, InvalidInput
 from hub.jobs.manager import JobContext, Outcome
-from hub.media.image import Photo, PhotoDecoder, encode, output_suffix, write_display_png
+from hub.media.image import OutputPlan, Photo, PhotoDecoder, encode, plan_output, write_display_png
 
 if TYPE_CHECKING:  # These import torch, which takes seconds: the server must listen before.
-    from numpy.typing import NDArray
-
     from hub.catalog import Catalog, ModelEntry
-    from hub.engine import Engine
     from hub.fetch import Fetcher
+    from hub.networks import Networks
     from uformer.restore import RestoreOptions, RestoreReport, TileRunner
 
 OUTPUT_FORMATS = ("same", "png", "jpeg", "webp", "tiff", "avif")
@@ -97,7 +95,8 @@ def restore_photo(
     """Restore a decoded photo, alpha untouched and grey kept grey.
 
     progress: told the fraction done (0..1) and a message for people.
-    Raises Cancelled when `cancelled` says so, HubError `out_of_memory` when even the smallest tile does not fit.
+    Raises Cancelled when `cancelled` says so, InvalidInput (`not_restorable`) for an overlap that is too
+    large for any allowed tile, HubError `out_of_memory` when even the smallest tile does not fit.
     """
     from uformer.backends import OutOfMemory
     from uformer.restore import RestoreCancelled, Restorer
@@ -111,6 +110,8 @@ def restore_photo(
         restored = restorer.restore(photo.pixels, options, progress=told, cancelled=cancelled)
     except RestoreCancelled as error:
         raise Cancelled from error
+    except ValueError as error:  # From the planner of tiles; the message says what would be right.
+        raise InvalidInput("not_restorable", str(error)) from error
     except OutOfMemory as error:
         raise HubError(
             "out_of_memory",
@@ -135,7 +136,7 @@ class _Stage:
 class PhotoHandler:
     """Restores one uploaded photo: fetch the weights if need be, decode, restore, encode, publish.
 
-    engine: called when a job first needs it. auto_fetch: whether weights may be downloaded.
+    auto_fetch: whether weights may be downloaded.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class PhotoHandler:
         catalog: Catalog,
         fetcher: Fetcher,
         decoder: PhotoDecoder,
-        engine: Callable[[], Engine],
+        networks: Networks,
         *,
         limits: RestoreLimits,
         tile: int | None = None,
@@ -153,7 +154,7 @@ class PhotoHandler:
         self._catalog = catalog
         self._fetcher = fetcher
         self._decoder = decoder
-        self._engine = engine
+        self._networks = networks
         self._limits = limits
         self._tile = tile
         self._overlap = overlap
@@ -177,10 +178,11 @@ class PhotoHandler:
 
         context.report(begin, "Reading the photo")
         photo = self._decoder.decode(context.input)
+        plan = plan_output(photo, options.output_format)  # Before the long part: some formats cannot hold some photos.
         context.check_cancelled()
 
         context.report(begin + 0.05 * rest, f"Loading the model {entry.text}")
-        with self._engine().session(entry.name, Priority.IMAGE, cancelled=context.cancelled) as session:
+        with self._networks.session(entry.name, Priority.IMAGE, cancelled=context.cancelled) as session:
             restored, report = restore_photo(
                 photo,
                 session,
@@ -192,15 +194,16 @@ class PhotoHandler:
 
         context.report(begin + 0.9 * rest, "Writing the result")
         if options.display:
-            _save_array(restored.pixels, context.workdir / RESTORED)
+            full = restored.pixels
+            context.keep(RESTORED, lambda path: np.save(path, full, allow_pickle=False))
         if options.strength < 1:
             # The same blend as the one of a later change of strength, so that both give the same pixels.
             restored = replace(restored, pixels=blend(photo.pixels, restored.pixels, options.strength))
-        result_path, written = self._write(context, restored, options)
+        result_path, written = _publish(context, restored, plan, options)
         if options.display:
             context.report(begin + 0.95 * rest, "Preparing the comparison")
-            _save_picture(photo, context.workdir / BEFORE)
-            _save_picture(restored, context.workdir / AFTER)
+            context.keep(BEFORE, lambda path: write_display_png(photo, path))
+            context.keep(AFTER, lambda path: write_display_png(restored, path))
         return Outcome(
             result_path,
             {
@@ -216,7 +219,7 @@ class PhotoHandler:
                 "whole": report.whole,
                 **written,
                 "seconds": round(time.monotonic() - started, 3),
-                "notes": [*photo.info.notes, *report.notes],
+                "notes": [*photo.info.notes, *report.notes, *plan.notes],
             },
         )
 
@@ -230,10 +233,13 @@ class PhotoHandler:
         options = replace(PhotoOptions.from_spec(context.job.spec), strength=strength)
         restored = np.load(context.workdir / RESTORED, mmap_mode="r", allow_pickle=False)
         photo = self._decoder.decode(context.input)
+        plan = plan_output(photo, options.output_format)
         blended = replace(photo, pixels=blend(photo.pixels, restored, strength))
-        result_path, written = self._write(context, blended, options)
-        _save_picture(blended, context.workdir / AFTER)
-        return Outcome(result_path, {**(context.job.result or {}), **written, "strength": strength})
+        result_path, written = _publish(context, blended, plan, options)
+        context.keep(AFTER, lambda path: write_display_png(blended, path))
+        before = context.job.result or {}
+        notes = list(dict.fromkeys([*before.get("notes", ()), *plan.notes]))
+        return Outcome(result_path, {**before, **written, "strength": strength, "notes": notes})
 
     def _fetch(self, entry: ModelEntry, context: JobContext, stage: _Stage) -> None:
         def told(received: int, total: int | None) -> None:
@@ -247,33 +253,15 @@ class PhotoHandler:
         stage.report(0.0, f"Downloading {entry.text}")
         self._fetcher.fetch(entry.name, progress=told, cancelled=context.cancelled)
 
-    def _write(self, context: JobContext, photo: Photo, options: PhotoOptions) -> tuple[str, dict[str, Any]]:
-        """Publish the photo; returns its result path, and its format and size for the result's details."""
-        suffix = output_suffix(photo, options.output_format)
-        size = 0
 
-        def write(path: Path) -> None:
-            nonlocal size
-            encode(photo, path, format=options.output_format, quality=options.quality)
-            size = path.stat().st_size
+def _publish(context: JobContext, photo: Photo, plan: OutputPlan, options: PhotoOptions) -> tuple[str, dict[str, Any]]:
+    """Publish the photo; returns its result path, and its format and size for the result's details."""
+    size = 0
 
-        result_path = context.publish(suffix, write)
-        return result_path, {"format": _FORMATS.get(suffix, suffix.lstrip(".")), "bytes": size}
+    def write(path: Path) -> None:
+        nonlocal size
+        encode(photo, path, format=options.output_format, quality=options.quality)
+        size = path.stat().st_size
 
-
-def _save_array(pixels: NDArray[Any], path: Path) -> None:
-    """Write an .npy file under another name first: after a crash it is there whole or not at all."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.save(file, pixels, allow_pickle=False)
-    partial.replace(path)
-
-
-def _save_picture(photo: Photo, path: Path) -> None:
-    """Write a display PNG likewise; the page may be reading the one it replaces."""
-    partial = path.with_name(f"partial-{path.name}")
-    write_display_png(photo, partial)
-    partial.replace(path)
-
-
-_FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".tif": "tiff"}
+    result_path = context.publish(plan.suffix, write)
+    return result_path, {"format": plan.format, "bytes": size}

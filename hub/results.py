@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import secrets
 import shutil
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, unquote
 
 from filelock import FileLock, Timeout
 
-from hub.errors import Busy, Conflict, InvalidInput, NotFound, TooLarge
+from hub.disk import (
+    PARTIAL,
+    TRASH,
+    disk_full,
+    disk_full_is_busy,
+    make_folder,
+    remove_folder,
+    sync_folder,
+    write_whole,
+)
+from hub.errors import Conflict, InvalidInput, NotFound, TooLarge
 from hub.filenames import clean_name
 from hub.jobs.model import Job, Kind
 
@@ -26,8 +33,7 @@ CHUNK_BYTES = 1 << 20
 _JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TASK = re.compile(r"[a-z0-9_]{1,64}")
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,10}")
-_PARTIAL = ".partial-"
-_TRASH = ".trash-"
+_STAGED = ".staged-"
 
 
 class FileStore:
@@ -46,7 +52,7 @@ class FileStore:
         self._max_upload_bytes = max_upload_bytes
         self._min_free_bytes = min_free_bytes
         for folder in (self._uploads, self._jobs, self._results):
-            _make_folder(folder)
+            make_folder(folder)
         # Started and stopped by whichever thread the server's lifespan runs in.
         self._lock = FileLock(self._data / "hub.lock", thread_local=False)
 
@@ -70,17 +76,17 @@ class FileStore:
         folder = self._uploads / _checked_id(job_id)
         self.check_space()
         try:
-            with _disk_full_is_busy():
+            with disk_full_is_busy():
                 folder.mkdir()
                 path = folder / clean_name(filename)
                 with path.open("xb") as file:
                     self._copy(stream, file)
                     file.flush()
                     os.fsync(file.fileno())
-                _sync_folder(folder)
-                _sync_folder(self._uploads)
+                sync_folder(folder)
+                sync_folder(self._uploads)
         except BaseException:
-            _remove_folder(folder)
+            remove_folder(folder)
             raise
         return path
 
@@ -88,7 +94,7 @@ class FileStore:
         """Raise Busy when the disk of the uploads or of the results is nearly full."""
         for folder in (self._uploads, self._results):
             if shutil.disk_usage(folder).free < self._min_free_bytes:
-                raise _disk_full()
+                raise disk_full()
 
     def upload(self, job_id: str) -> Path:
         """Where the job's upload lies. Raises NotFound."""
@@ -118,24 +124,47 @@ class FileStore:
         A result that this job had before, whatever its suffix, is replaced.
         check: called last before the move; what it raises prevents it.
         """
-        name = self.result_name(job, suffix)
-        folder = self._results / _results_folder(job)
-        _make_folder(folder)
-        partial = folder / f"{_PARTIAL}{job.id}-{secrets.token_hex(4)}{suffix}"
-        try:
-            with _disk_full_is_busy():
-                write(partial)
-                if not partial.is_file() or partial.stat().st_size == 0:
-                    raise RuntimeError(f"Nothing was written to {partial}.")
-                _sync_file(partial)
-                if check is not None:
-                    check()
-                partial.replace(folder / name)
-                _sync_folder(folder)
-        finally:
-            partial.unlink(missing_ok=True)
-        self._remove_results(job, but=name)
-        return f"{RESULTS_URL}/{_results_folder(job)}/{quote(name)}"
+        target = self._result_file(job, suffix)
+        write_whole(target, write, check)
+        self._remove_results(job, but=target.name)
+        return _result_path(job, target.name)
+
+    def stage(self, job: Job, suffix: str, write: Callable[[Path], object]) -> str:
+        """As `publish`, but the result waits under a hidden name for `put_staged`; returns its URL path to be."""
+        target = self._result_file(job, suffix)
+        write_whole(target.with_name(f"{_STAGED}{job.id}{suffix}"), write)
+        return _result_path(job, target.name)
+
+    def keep(self, job_id: str, name: str, write: Callable[[Path], object], *, staged: bool = False) -> None:
+        """Let `write` make the file `name` of the job's working folder; it is put in place whole, for good.
+
+        staged: it waits under a hidden name for `put_staged`.
+        """
+        write_whole(self.job_dir(job_id) / f"{_STAGED if staged else ''}{name}", write)
+
+    def unkeep(self, job_id: str, name: str) -> None:
+        """Delete a file of the job's working folder, if it is there, for good."""
+        folder = self.job_dir(job_id)
+        (folder / name).unlink(missing_ok=True)
+        sync_folder(folder)
+
+    def put_staged(self, job: Job, result_path: str, kept: Collection[str]) -> None:
+        """Put the staged result and the staged files of the working folder in place; those in place stay."""
+        target = self._result_file(job, Path(unquote(result_path)).suffix)
+        folder = self.job_dir(job.id)
+        moves = [(target.with_name(f"{_STAGED}{job.id}{target.suffix}"), target)]
+        for staged, final in [*moves, *((folder / f"{_STAGED}{name}", folder / name) for name in kept)]:
+            if staged.exists():
+                staged.replace(final)
+                sync_folder(final.parent)
+        self._remove_results(job, but=target.name)
+
+    def discard_staged(self, job: Job) -> None:
+        """Delete what was staged and is not to be put in place."""
+        folders = (self._results / _results_folder(job), self.job_dir(job.id))
+        for pattern, folder in zip((f"{_STAGED}{job.id}*", f"{_STAGED}*"), folders, strict=True):
+            for path in folder.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def resolve(self, result_path: str) -> Path:
         """The result file behind a URL path, percent-encoded or not. Raises NotFound for all that is not a result."""
@@ -169,8 +198,8 @@ class FileStore:
         The upload goes last: while its folder is there, a sweep after a crash can still tell what was to be deleted.
         """
         self.delete_result(job)
-        _remove_folder(self._jobs / _checked_id(job.id))
-        _remove_folder(self._uploads / _checked_id(job.id))
+        remove_folder(self._jobs / _checked_id(job.id))
+        remove_folder(self._uploads / _checked_id(job.id))
 
     def stored_ids(self) -> set[str]:
         """Ids of all jobs that have an upload or a working folder."""
@@ -184,12 +213,13 @@ class FileStore:
         """
         for root in (self._uploads, self._jobs):
             for folder in root.iterdir():
-                if folder.name.startswith(_TRASH):
+                if folder.name.startswith(TRASH):
                     shutil.rmtree(folder)
                 elif _JOB_ID.fullmatch(folder.name) and folder.name not in known_ids:
-                    _remove_folder(folder)
-        for partial in self._results.glob(f"*/*/processed/{_PARTIAL}*"):
-            partial.unlink()
+                    remove_folder(folder)
+        for hidden in (PARTIAL, _STAGED):
+            for left in (*self._results.glob(f"*/*/processed/{hidden}*"), *self._jobs.glob(f"*/{hidden}*")):
+                left.unlink()
 
     def _copy(self, stream: BinaryIO, file: BinaryIO) -> None:
         size = 0
@@ -204,13 +234,19 @@ class FileStore:
         if size == 0:
             raise InvalidInput("empty_file", "The file is empty (zero bytes); please send a file with content.")
 
+    def _result_file(self, job: Job, suffix: str) -> Path:
+        """Where the result of a job lies, in a folder that is there."""
+        folder = self._results / _results_folder(job)
+        make_folder(folder)
+        return folder / self.result_name(job, suffix)
+
     def _remove_results(self, job: Job, *, but: str | None) -> None:
         folder = self._results / _results_folder(job)
-        prefix = _result_prefix(job)
+        prefixes = (_result_prefix(job), f"{_STAGED}{job.id}")
         if not folder.is_dir():
             return
         for path in folder.iterdir():
-            if path.name.startswith(prefix) and path.name != but:
+            if path.name.startswith(prefixes) and path.name != but:
                 path.unlink(missing_ok=True)
 
 
@@ -224,54 +260,11 @@ def _results_folder(job: Job) -> str:
     return f"{KIND_FOLDERS[job.kind]}/{job.task}/processed"
 
 
+def _result_path(job: Job, name: str) -> str:
+    return f"{RESULTS_URL}/{_results_folder(job)}/{quote(name)}"
+
+
 def _checked_id(job_id: str) -> str:
     if not _JOB_ID.fullmatch(job_id):
         raise NotFound("task_not_found", f"There is no task {job_id!r}.")
     return job_id
-
-
-def _disk_full() -> Busy:
-    return Busy("disk_full", "The server's disk is nearly full; please try again later.", retry_after=60)
-
-
-@contextmanager
-def _disk_full_is_busy() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _disk_full() from error
-        raise
-
-
-def _make_folder(path: Path) -> None:
-    """Make `path` and its parents so that they survive a power cut."""
-    if not path.is_dir():
-        _make_folder(path.parent)
-        path.mkdir(exist_ok=True)
-        _sync_folder(path.parent)
-
-
-def _remove_folder(path: Path) -> None:
-    """Delete a folder under a name that nobody uses, so that it is there whole or not at all."""
-    trash = path.with_name(_TRASH + secrets.token_hex(8))
-    try:
-        path.rename(trash)
-    except FileNotFoundError:
-        return
-    shutil.rmtree(trash)
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder; NTFS journals names itself.
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,7 +5,6 @@ It composes settings into stores, catalog, engine and job manager, and knows no 
 
 from __future__ import annotations
 
-import logging
 import shutil
 import threading
 import time
@@ -14,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hub.catalog import Catalog, ModelEntry, unavailable
-from hub.errors import Cancelled, Conflict, NotFound, TooLarge
+from hub.errors import Conflict, NotFound, TooLarge
 from hub.fetch import Fetcher
 from hub.jobs.executor import LocalExecutor
-from hub.jobs.handler import JobContext
 from hub.jobs.manager import JobManager, JobView
 from hub.jobs.model import Job, Kind, Status
 from hub.jobs.store import JobStore
-from hub.parts import make_backend, make_decoder, restore_limits
+from hub.manifest import read_manifest
+from hub.networks import Networks
+from hub.parts import make_decoder, restore_limits
 from hub.restoration import (
     AFTER,
     BEFORE,
@@ -36,14 +36,11 @@ from hub.settings import Settings
 
 if TYPE_CHECKING:
     from hub.engine import Engine
-    from uformer.backends import Backend
 
 __all__ = ["OUTPUT_FORMATS", "VERSION", "Hub", "PhotoOptions"]
 
 VERSION = "0.1.0"
 STOP_SECONDS = 10.0
-
-log = logging.getLogger(__name__)
 
 
 class Hub:
@@ -54,6 +51,7 @@ class Hub:
     """
 
     def __init__(self, settings: Settings) -> None:
+        """Raises HubError (`bad_manifest`, `bad_database`), and OSError for folders that cannot be written."""
         self.settings = settings
         self.max_upload_bytes = settings.max_upload_mb * 1_000_000
         self._started = time.monotonic()
@@ -67,16 +65,16 @@ class Hub:
             max_upload_bytes=self.max_upload_bytes,
             min_free_bytes=settings.min_free_mb * 1_000_000,
         )
+        read_manifest(settings.weights_dir)  # What is wrong with it shows at the start.
         self.catalog = Catalog(settings.weights_dir, fetched_dir)
         self.fetcher = Fetcher(self.catalog, fetched_dir, settings.fetch_urls)
         self.decoder = make_decoder(settings, self._temp_dir)
-        self._engine: Engine | None = None
-        self._engine_lock = threading.Lock()
+        self._networks = Networks(settings, self.catalog)
         self._photos = PhotoHandler(
             self.catalog,
             self.fetcher,
             self.decoder,
-            lambda: self.engine,
+            self._networks,
             limits=restore_limits(settings),
             tile=settings.tile,
             overlap=settings.overlap,
@@ -90,10 +88,7 @@ class Hub:
             LocalExecutor(settings.image_workers),
             queue_limit=settings.queue_limit,
         )
-        # One at a time: a re-blend holds two photos in memory.
-        self._reblending = threading.Lock()
-        self._stopping = threading.Event()
-        self._warming = threading.Thread(target=self._warm, name="warm-up", daemon=True)
+        self._warming = threading.Thread(target=self._networks.warm, name="warm-up", daemon=True)
 
     @property
     def engine(self) -> Engine:
@@ -101,18 +96,7 @@ class Hub:
 
         Made when first asked for: it brings PyTorch in, and the server's start must not wait for that.
         """
-        with self._engine_lock:
-            if self._engine is None:
-                from hub.engine import Engine
-
-                self._engine = Engine(
-                    self._open_backend,
-                    memory_budget=self.settings.model_memory_mb * 1_000_000,
-                    batch_ms=self.settings.batch_ms,
-                )
-                if not self._stopping.is_set():
-                    self._engine.start()
-            return self._engine
+        return self._networks.engine
 
     def start(self) -> None:
         """Start workers, take unfinished jobs up again and warm the default model in the background."""
@@ -124,11 +108,9 @@ class Hub:
 
     def stop(self) -> None:
         """Stop in a few seconds; running jobs go back to the queue and run again after the next start."""
-        self._stopping.set()
+        self._networks.cease_warming()
         self.manager.stop(STOP_SECONDS)
-        with self._engine_lock:
-            if self._engine is not None:
-                self._engine.stop()
+        self._networks.stop()
         if self._warming.is_alive():
             # A thread inside native code while the interpreter ends would abort the process.
             self._warming.join(STOP_SECONDS)
@@ -171,18 +153,16 @@ class Hub:
         Raises NotFound, InvalidInput (strength), Conflict (`not_completed`, `not_reblendable`).
         """
         check_strength(strength)
-        with self._reblending:
-            job = self.manager.view(job_id, Kind.IMAGE).job
-            if job.status is not Status.COMPLETED:
-                raise Conflict(
-                    "not_completed", f"The strength can be changed once the job is completed; it is {job.status}."
-                )
-            if not (self.files.job_dir(job.id) / RESTORED).is_file():
-                raise Conflict(
-                    "not_reblendable", "This job kept no pixels to blend again; restore the photo again instead."
-                )
-            outcome = self._photos.reblend(JobContext(job, self.files), strength)
-            return self.manager.update_result(job.id, outcome)
+        job = self.manager.view(job_id, Kind.IMAGE).job
+        if job.status is not Status.COMPLETED:
+            raise Conflict(
+                "not_completed", f"The strength can be changed once the job is completed; it is {job.status}."
+            )
+        if not (self.files.job_dir(job.id) / RESTORED).is_file():
+            raise Conflict(
+                "not_reblendable", "This job kept no pixels to blend again; restore the photo again instead."
+            )
+        return self.manager.replace_result(job.id, lambda context: self._photos.reblend(context, strength))
 
     def display_files(self, job_id: str) -> tuple[Path, Path]:
         """before.png and after.png (8-bit sRGB, full size) of a finished `display` job; raises NotFound."""
@@ -223,14 +203,17 @@ class Hub:
             "uptime_seconds": round(time.monotonic() - self._started, 1),
         }
 
-    def check_body(self, size: int) -> None:
-        """Raise TooLarge or Busy for an upload of `size` bytes that is about to come in."""
+    def check_body_size(self, size: int) -> None:
+        """Raise TooLarge for a request's body of `size` bytes."""
         if size > self.max_upload_bytes:
             raise TooLarge(
                 "upload_too_large",
                 f"The upload is larger than the {self.settings.max_upload_mb} MB allowed here.",
                 {"max_bytes": self.max_upload_bytes},
             )
+
+    def check_space(self) -> None:
+        """Raise Busy when the disk is too full for an upload."""
         self.files.check_space()
 
     def _task_controls(self, task: str, display_name: str) -> dict[str, Any]:
@@ -267,22 +250,3 @@ class Hub:
             return
         if entry.source is None or not self.settings.auto_fetch or not self.fetcher.reachable(entry.name):
             raise unavailable(entry)
-
-    def _open_backend(self, name: str) -> Backend:
-        return make_backend(self.settings, self.catalog.load(name))
-
-    def _warm(self) -> None:
-        """Load what the first photo will need; a failure shows again, to somebody, when a job asks for it."""
-        from hub.engine import EngineStopped, Priority
-
-        began = time.monotonic()
-        try:
-            entry = self.catalog.default_model("denoise")
-            if not entry.installed:
-                return
-            with self.engine.session(entry.name, Priority.IMAGE, cancelled=self._stopping.is_set):
-                log.info("Ready for the first photo: %s after %.1f s.", entry.name, time.monotonic() - began)
-        except (EngineStopped, Cancelled):
-            log.info("Stopped before the default model was loaded.")
-        except Exception:
-            log.exception("The default model could not be loaded ahead of the first photo.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -41,11 +41,14 @@ class Settings(BaseSettings):
         None, ge=128, description="Side of a tile in pixels, a multiple of 128. Default: planned for each photo."
     )
     overlap: int = Field(64, ge=0, le=512, description="Pixels by which neighbouring tiles overlap.")
-    tile_megapixels: float = Field(0.4, ge=0.017, description="Largest tile the planner may use, in megapixels.")
+    tile_megapixels: float = Field(0.4, ge=0.017, description="Largest planned tile in megapixels; more suits a GPU.")
     whole_megapixels: float = Field(
-        1.0, gt=0, description="Largest photo that goes through in one piece when patch processing is off."
+        1.05,
+        ge=0.017,
+        description="Largest photo, sides rounded up to multiples of 128, that goes through in one piece when patch "
+        "processing is off.",
     )
-    model_memory_mb: int = Field(4096, ge=64, description="Memory for loaded models; the least recently used go first.")
+    model_memory_mb: int = Field(6144, ge=64, description="Memory for loaded models; the least recently used go first.")
     batch_ms: float = Field(250.0, gt=0, description="Batches are capped at this many predicted milliseconds.")
     auto_fetch: bool = Field(True, description="Download official weights when a job first asks for them.")
     fetch_urls: list[str] = Field(
@@ -64,9 +67,12 @@ class Settings(BaseSettings):
     def _check(self) -> Settings:
         if self.tile is not None and self.tile % 128:
             raise ValueError(f"HUB_TILE must be a multiple of 128, not {self.tile}.")
-        side = self.tile or int((self.tile_megapixels * 1e6) ** 0.5) // 128 * 128
+        smallest = min(self.tile_megapixels, self.whole_megapixels)
+        side = self.tile or int((smallest * 1e6) ** 0.5) // 128 * 128
         if 2 * self.overlap > side:
-            raise ValueError(f"HUB_OVERLAP must be at most half a tile, {side // 2} pixels here, not {self.overlap}.")
+            raise ValueError(
+                f"The overlap (HUB_OVERLAP) must be at most half a tile, {side // 2} pixels here, not {self.overlap}."
+            )
         return self
 
     @property
@@ -84,13 +90,13 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'hub.sqlite3'}"
 
 
-def read_settings() -> Settings:
-    """The settings that the environment asks for.
+def read_settings(**asked: Any) -> Settings:
+    """The settings that the environment asks for, fields named in `asked` taking precedence.
 
     Raises InvalidInput (`bad_setting`) that names each variable whose value is wrong.
     """
     try:
-        return Settings()
+        return Settings(**asked)
     except ValidationError as error:
         problems = [
             " ".join(

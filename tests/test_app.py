@@ -51,20 +51,48 @@ def test_temporary_files_stay_in_the_data_directory(settings: Settings, monkeypa
         assert Path(file.name).is_relative_to(settings.data_dir.resolve())
 
 
-def test_bad_settings_are_explained() -> None:
+@pytest.mark.parametrize(
+    ("environment", "status", "words"),
+    [
+        ({"HUB_TILE": "200"}, 2, "HUB_TILE must be a multiple of 128, not 200."),
+        ({"HUB_PORT": "http"}, 2, "HUB_PORT: "),
+        ({"GRADIO_SERVER_PORT": "abc"}, 2, "GRADIO_SERVER_PORT must be a number from 0 to 65535, not 'abc'."),
+        ({"GRADIO_SERVER_PORT": "70000"}, 2, "GRADIO_SERVER_PORT must be a number from 0 to 65535, not '70000'."),
+        ({"HUB_DATA_DIR": "{tmp}/file/data"}, 1, "/file/data/tmp: it is not a folder, or not inside one"),
+        ({"HUB_DATA_DIR": "/proc/hub"}, 1, "The hub cannot use /proc/hub: "),
+        ({"HUB_RESULTS_DIR": "{tmp}/file"}, 1, "/file: it is not a folder"),
+        ({"HUB_DATABASE_URL": "hub.sqlite3"}, 1, "not one that SQLAlchemy understands"),
+        ({"HUB_DATABASE_URL": "sqlite://"}, 1, "it must be a file, such as sqlite:///"),
+        ({"HUB_DATABASE_URL": "oddsql://me:geheim@nowhere/hub"}, 1, "oddsql://me:***@nowhere/hub cannot be used: "),
+        ({"HUB_DATABASE_URL": "sqlite:///{tmp}/file"}, 1, "cannot be used: file is not a database"),
+        ({"HUB_WEIGHTS_DIR": "{tmp}/weights"}, 1, "manifest.json: "),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_what_keeps_it_from_starting_is_told_in_one_line(
+    tmp_path: Path, environment: dict[str, str], status: int, words: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"No folder and no database. " * 100)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "manifest.json").write_text('{"models": [{"name": 7}]}')
+    asked = {name: value.replace("{tmp}", str(tmp_path)) for name, value in environment.items()}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GRADIO_")}
+
     finished = subprocess.run(
         [sys.executable, "app.py"],
         cwd=CHECKOUT,
-        env={**os.environ, "HUB_TILE": "200"},
+        env={**inherited, "HUB_DATA_DIR": str(tmp_path / "data"), **asked},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
 
-    assert finished.returncode == 2
-    assert "HUB_TILE must be a multiple of 128, not 200." in finished.stderr
-    assert "Traceback" not in finished.stderr
+    assert finished.returncode == status, finished.stderr
+    assert words in finished.stderr
+    assert finished.stderr.startswith("error: ")
+    assert finished.stderr.count("\n") == 1, finished.stderr
+    assert "geheim" not in finished.stderr
 
 
 def test_importing_it_stays_cheap() -> None:
@@ -128,6 +156,7 @@ def test_behind_a_proxy_on_a_sub_path(make_server: Callable[..., Any], noisy_png
     with httpx.Client(base_url=server.address, timeout=30) as client:
         docs = client.get("/docs")
         assert "'/restore/openapi.json'" in docs.text
+        assert client.get("/api/nothing").json()["detail"].endswith("; /restore/docs lists every address.")
         answer = client.post("/api/process_image", files={"image_file": ("a.png", noisy_png.read_bytes())})
         assert answer.headers["Location"].startswith("/restore/api/image_status/")
         assert client.get(answer.headers["Location"].removeprefix("/restore")).status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import platform
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -12,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from uformer.model import Uformer
+
+logger = logging.getLogger(__name__)
 
 Precision = Literal["bfloat16", "float32"]
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
@@ -117,12 +120,14 @@ def open_backend(
     cpu_backend: str = "auto",
     threads: int | None = None,
     cache_dir: Path | None = None,
+    bridge: bool = True,
 ) -> Backend:
     """Make `model` ready to run, as fast as this machine can; the backend owns it from then on.
 
     device: auto (CUDA where there is one), cpu, cuda or cuda:N. precision: bfloat16, float32, or auto: bfloat16 where
         the hardware computes it. cpu_backend: openvino, torch, or auto: OpenVINO where it is installed.
-    threads: on the CPU; None for all cores. cache_dir: where compiled graphs are kept between runs.
+    threads: on the CPU; None for all cores. cache_dir: where compiled graphs are kept between runs. bridge: let PyTorch
+        serve until OpenVINO's first graph is compiled, at the price of single pixels that differ by a level or two.
     Raises ValueError for a choice that does not exist here.
     """
     for value, choices in ((precision, ("auto", "bfloat16", "float32")), (cpu_backend, ("auto", "openvino", "torch"))):
@@ -139,11 +144,16 @@ def open_backend(
     available = importlib.util.find_spec("openvino") is not None
     if cpu_backend == "openvino" and not available:
         raise ValueError("OpenVINO is not installed: `pip install openvino`, or choose the CPU backend torch.")
-    if cpu_backend == "torch" or not available:
-        return TorchBackend(model, device=device, precision=chosen, threads=threads)
-    from uformer.openvino_backend import OpenVinoBackend
+    if available and cpu_backend != "torch":
+        try:
+            from uformer.openvino_backend import OpenVinoBackend
 
-    return OpenVinoBackend(model, precision=chosen, threads=threads, cache_dir=cache_dir)
+            return OpenVinoBackend(model, precision=chosen, threads=threads, cache_dir=cache_dir, bridge=bridge)
+        except (ImportError, RuntimeError) as error:
+            if cpu_backend == "openvino":
+                raise ValueError(f"OpenVINO does not start here: {error}") from error
+            logger.warning("PyTorch runs the network, for OpenVINO does not start: %s", error)
+    return TorchBackend(model, device=device, precision=chosen, threads=threads)
 
 
 def _find_device(device: str) -> str:

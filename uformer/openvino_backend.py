@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import threading
+import time
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
@@ -26,13 +27,14 @@ from uformer.openvino_graph import build_graph, mask_values
 logger = logging.getLogger(__name__)
 
 Shape = tuple[int, int]
-# Compiled graphs are kept up to this many pixels of tiles: their working memory grows with them. One plan has 500,000.
-KEPT_PIXELS = 800_000
+# Compiled graphs are kept up to this many pixels of tiles, which their working memory grows with.
+KEPT_PIXELS = 1_300_000
 # Working memory per pixel and embedding channel of a compiled graph, measured in bfloat16.
-BYTES_PER_PIXEL_CHANNEL = 130
+BYTES_PER_PIXEL_CHANNEL = 65
 CACHE_BYTES = 4 << 30
-# Plain PyTorch takes a tile of this size about as long as OpenVINO takes to compile a graph.
-BRIDGED_PIXELS = 512 * 512
+ABANDONED_SECONDS = 3600
+# PyTorch takes a tile of this size about as long as OpenVINO takes to compile a graph.
+BRIDGED_PIXELS = 400_000
 
 
 class _Compiled:
@@ -50,13 +52,21 @@ class _Compiled:
 
 
 class OpenVinoBackend:
-    """A network as OpenVINO graphs. Until a new tile shape is compiled, PyTorch runs its tiles.
+    """A network as OpenVINO graphs, one per tile shape.
 
-    Both compute in the same precision, so it makes no visible difference which of them ran a tile.
+    PyTorch bridges the time until the first of them is compiled, unless one is kept on disk, and runs the shapes that
+    OpenVINO cannot compile. Both compute in the same precision: single pixels of their results differ by two 8-bit
+    levels at the most. bridge: False waits instead, so that results never depend on timing.
     """
 
     def __init__(
-        self, model: Uformer, *, precision: Precision, threads: int | None = None, cache_dir: Path | None = None
+        self,
+        model: Uformer,
+        *,
+        precision: Precision,
+        threads: int | None = None,
+        cache_dir: Path | None = None,
+        bridge: bool = True,
     ) -> None:
         self._network = model.eval().requires_grad_(False)
         self._precision = precision
@@ -73,6 +83,8 @@ class OpenVinoBackend:
             _prune(cache_dir, CACHE_BYTES)
         self._cache_dir = cache_dir
         self._graphs: OrderedDict[Shape, Future[_Compiled]] = OrderedDict()
+        self._bridging = bridge
+        self._refused: set[Shape] = set()
         self._lock = threading.Lock()
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="openvino-compile")
 
@@ -85,25 +97,23 @@ class OpenVinoBackend:
         with self._lock:
             pixels = sum(height * width for height, width in self._graphs)
             graphs = len(self._graphs)
-        weights = self._bridge.memory_bytes
+        weights = self._bridge.memory_bytes if self._precision == "float32" else self._bridge.memory_bytes // 2
         working = pixels * self._network.config.embed_dim * BYTES_PER_PIXEL_CHANNEL
-        return weights * (1 + graphs) + working
+        return self._bridge.memory_bytes + graphs * weights + working
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         height, width = batch.shape[1:3]
-        graph = self._graph((height, width))
-        if not graph.done() and height * width <= BRIDGED_PIXELS:
-            return self._bridge.run(batch)
         try:
-            compiled = graph.result()
+            compiled = self._compiled((height, width))
+            if compiled is None:
+                return self._bridge.run(batch)
             image = batch.astype(np.float32) / np.float32(FULL_SCALE[batch.dtype.name])
             for tile in image:
                 tile += compiled.run(tile)
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "alloc" not in str(error):
+            if isinstance(error, OutOfMemory) or not _is_out_of_memory(error):
                 raise
-            with self._lock:
-                self._graphs.pop((height, width), None)
+            self._forget((height, width))
             raise OutOfMemory(f"A tile of {width}x{height} pixels does not fit into memory.") from error
         return image
 
@@ -135,10 +145,16 @@ class OpenVinoBackend:
             return self._graphs[shape]
 
     def _open(self, shape: Shape) -> _Compiled:
-        """Compile the graph for tiles of `shape`, or take it from the cache."""
-        if self._cache_dir is None:
+        """A graph for tiles of `shape`; from the first one on there is no need of a bridge."""
+        compiled = self._load(shape)
+        self._bridging = False
+        return compiled
+
+    def _load(self, shape: Shape) -> _Compiled:
+        """Take the graph for tiles of `shape` from the cache, or compile and keep it."""
+        blob = self._blob(shape)
+        if blob is None:
             return _Compiled(self._compile(shape))
-        blob = self._cache_dir / f"{self._fingerprint}-{shape[0]}x{shape[1]}.blob"
         if blob.exists():
             try:
                 return _Compiled(self._core.import_model(io.BytesIO(blob.read_bytes()), "CPU", self._config))
@@ -149,13 +165,40 @@ class OpenVinoBackend:
         try:
             partial.write_bytes(model.export_model().getbuffer())
             partial.replace(blob)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             logger.warning("The compiled graph %s could not be kept: %s", blob.name, error)
             partial.unlink(missing_ok=True)
         return _Compiled(model)
 
     def _compile(self, shape: Shape) -> ov.CompiledModel:
         return self._core.compile_model(build_graph(self._network, *shape), "CPU", self._config)
+
+    def _compiled(self, shape: Shape) -> _Compiled | None:
+        """The graph for tiles of `shape`, waited for; None where PyTorch is to run them."""
+        if shape in self._refused:
+            return None
+        graph = self._graph(shape)
+        if self._bridging and not graph.done() and shape[0] * shape[1] <= BRIDGED_PIXELS:
+            blob = self._blob(shape)
+            if blob is None or not blob.exists():
+                return None
+        try:
+            return graph.result()
+        except RuntimeError as error:
+            if _is_out_of_memory(error):
+                raise
+            logger.warning("PyTorch runs tiles of %dx%d, for OpenVINO cannot compile them: %s", *shape[::-1], error)
+            self._forget(shape)
+            self._refused.add(shape)
+            return None
+
+    def _blob(self, shape: Shape) -> Path | None:
+        """Where the graph for tiles of `shape` is kept on disk."""
+        return self._cache_dir and self._cache_dir / f"{self._fingerprint}-{shape[0]}x{shape[1]}.blob"
+
+    def _forget(self, shape: Shape) -> None:
+        with self._lock:
+            self._graphs.pop(shape, None)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -172,11 +215,18 @@ class OpenVinoBackend:
 
 
 def _prune(folder: Path, limit: int) -> None:
-    """Delete the oldest compiled graphs until the rest takes at most `limit` bytes."""
-    blobs = sorted(folder.glob("*.blob"), key=lambda path: path.stat().st_mtime, reverse=True)
+    """Delete what a killed process left half written, and the oldest graphs until `limit` bytes are left."""
+    for partial in folder.glob("*.partial"):
+        if partial.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+            partial.unlink(missing_ok=True)
     total = 0
-    for blob in blobs:
+    for blob in sorted(folder.glob("*.blob"), key=lambda path: path.stat().st_mtime, reverse=True):
         total += blob.stat().st_size
         if total > limit:
             logger.info("Deleting the compiled graph %s: the cache is full.", blob.name)
             blob.unlink(missing_ok=True)
+
+
+def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Whether OpenVINO means that memory ran out; it has no exception of its own for that."""
+    return isinstance(error, MemoryError) or "alloc" in str(error)

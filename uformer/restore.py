@@ -160,13 +160,14 @@ class Restorer:
             return plan_tiles(
                 height, width, max_pixels=self._max_tile_pixels, overlap=options.overlap, tile=options.tile
             )
-        if round_up(height) * round_up(width) <= self._max_whole_pixels:
+        padded = round_up(height) * round_up(width)
+        if padded <= self._max_whole_pixels:
             return plan_whole(height, width)
         plan = plan_tiles(height, width, max_pixels=self._max_whole_pixels, overlap=options.overlap)
         tall, wide = plan.largest
         notes.append(
-            f"Too large to restore in one piece ({height * width / 1e6:.1f} megapixels, at most "
-            f"{self._max_whole_pixels / 1e6:.1f}): done in tiles of {wide}x{tall} pixels."
+            f"Too large to restore in one piece ({padded / 1e6:.2f} megapixels with its margins, at most "
+            f"{self._max_whole_pixels / 1e6:.2f}): done in tiles of {wide}x{tall} pixels."
         )
         return plan
 
@@ -197,22 +198,26 @@ class Restorer:
         carried: NDArray[np.float32] | None = None
         with closing(_generator(self._runner.map(tiles()))) as restored:
             for index, row in enumerate(plan.rows):
-                strip = np.zeros((row.size, plan.columns[-1].stop, colours.shape[2]), np.float32)
+                # The margin that only extends the image is not kept: it may be much larger than a thin image.
+                kept = min(row.size, plan.height - row.start)
+                strip = np.zeros((max(kept, 0), plan.width, colours.shape[2]), np.float32)
                 if carried is not None:
-                    strip[: len(carried)] = carried
-                down = row.weights()[:, None, None]
+                    strip[: len(carried)] = carried[: len(strip)]
+                down = row.weights()[: len(strip), None, None]
                 for column in plan.columns:
                     tile = next(restored)
                     if colours.shape[2] == 1:
                         tile = tile.mean(axis=2, keepdims=True)
-                    strip[:, column.start : column.stop] += tile * (down * column.weights()[None, :, None])
+                    across = column.weights()[None, : max(plan.width - column.start, 0), None]
+                    part = tile[: len(strip), : across.shape[1]]
+                    strip[:, column.start : column.stop] += part * (down * across)
                     done += 1
                     if progress is not None:
                         progress(done, plan.tiles)
                 finished = plan.rows[index + 1].start - row.start if index + 1 < len(plan.rows) else row.size
                 stop = min(row.start + finished, plan.height)
                 into = result[row.start : stop, :, : colours.shape[2]]
-                into[:] = _mix(colours[row.start : stop], strip[: stop - row.start, : plan.width], strength)
+                into[:] = _mix(colours[row.start : stop], strip[: stop - row.start], strength)
                 carried = strip[finished:].copy()
         return result.reshape(image.shape)
 

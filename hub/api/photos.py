@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 
 from hub.api.dependencies import HubOf
-from hub.api.problems import example, problems
-from hub.api.schemas import TaskStarted, TaskStatus, task_status
+from hub.api.problems import example, problems, root_path_of
+from hub.api.schemas import EXAMPLE_ID, TaskStarted, TaskStatus, task_status
 from hub.jobs.model import Kind
 from hub.service import PhotoOptions
 
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/api", tags=["Photos"])
 POLL_SECONDS = 2
 """What Retry-After proposes for the first look at a job's status."""
 
-_NO_SUCH_TASK = example(404, "task_not_found", "There is no image task 'a1b2'.")
+_NO_SUCH_TASK = example(404, "task_not_found", f"There is no task {EXAMPLE_ID!r}.")
 
 
 @router.post(
@@ -33,26 +33,71 @@ _NO_SUCH_TASK = example(404, "task_not_found", "There is no image task 'a1b2'.")
             }
         },
         **problems(
-            example(400, "bad_request", "There was an error parsing the body"),
+            example(400, "bad_request", "Invalid multipart data."),
             example(
                 409,
                 "weights_not_installed",
-                "The weights of 'denoise_b' are not installed here. Install them with: python -m hub fetch denoise_b",
+                "The weights of 'denoise_b' are not installed. Install them with: python -m hub fetch denoise_b",
+                model_name="denoise_b",
+                command="python -m hub fetch denoise_b",
             ),
-            example(413, "upload_too_large", "The upload is larger than 512 MB, the most that this server takes."),
-            example(413, "too_many_pixels", "The photo has 20000 x 20000 pixels; this server takes 100 megapixels."),
-            example(415, "unsupported_media", "This is not an image that the hub can read."),
+            example(
+                409,
+                "weights_unusable",
+                "The model 'mine' cannot be used: mine.safetensors: not a checkpoint; "
+                "a .safetensors, .pth or .pt file of a Uformer is needed.",
+                model_name="mine",
+            ),
+            example(409, "no_models", "There is no model for 'deblur'; put one into the weights folder."),
+            example(
+                413, "upload_too_large", "The upload is larger than the 512 MB allowed here.", max_bytes=512_000_000
+            ),
+            example(
+                413,
+                "too_many_pixels",
+                "The picture has 20000 by 20000 pixels (400.0 megapixels); at most 100 megapixels are allowed.",
+                width=20_000,
+                height=20_000,
+                max_pixels=100_000_000,
+            ),
+            example(
+                415,
+                "not_an_image",
+                "The file is a PDF document, not a photo. Send JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, HEIC, JPEG 2000, "
+                "PSD, ICO, TGA, PPM, or a camera's raw file.",
+            ),
             example(
                 422,
                 "invalid_request",
                 "image_file: Field required",
                 errors=[{"loc": ["body", "image_file"], "msg": "Field required", "type": "missing"}],
             ),
-            example(422, "unknown_model", "There is no model 'denoise_x'.", valid=["denoise_16", "denoise_b"]),
-            example(422, "unknown_task", "There is no task 'sharpen'.", valid=["denoise", "deblur"]),
-            example(422, "empty_file", "The file is empty: it has zero bytes."),
-            example(503, "queue_full", "200 photos are waiting already. Try again in a moment."),
-            example(503, "disk_full", "The server's disk is nearly full, so that nothing more can be accepted now."),
+            example(
+                422,
+                "unknown_task",
+                "There is no task 'sharpen'; valid are: denoise, deblur.",
+                valid=["denoise", "deblur"],
+            ),
+            example(
+                422,
+                "unknown_model",
+                "There is no model 'denoise_x'; valid are: denoise_b, denoise_16, deblur_b.",
+                valid=["denoise_b", "denoise_16", "deblur_b"],
+            ),
+            example(
+                422,
+                "wrong_task",
+                "The model 'deblur_b' is for deblur; for denoise valid are: denoise_b, denoise_16.",
+                valid=["denoise_b", "denoise_16"],
+            ),
+            example(422, "empty_file", "The file is empty (zero bytes); please send a file with content."),
+            example(
+                422,
+                "damaged_image",
+                "The file is damaged: its header makes no sense. Send an undamaged copy.",
+            ),
+            example(503, "queue_full", "200 tasks are waiting already; please try again later."),
+            example(503, "disk_full", "The server's disk is nearly full; please try again later."),
         ),
     },
 )
@@ -104,7 +149,7 @@ def process_image(
         quality=quality,
     )
     job = hub.submit_photo(image_file.file, image_file.filename or "", options)
-    response.headers["Location"] = f"{request.scope.get('root_path', '')}/api/image_status/{job.id}"
+    response.headers["Location"] = f"{root_path_of(request)}/api/image_status/{job.id}"
     response.headers["Retry-After"] = str(POLL_SECONDS)
     return TaskStarted(task_id=job.id, message="Image processing task started.")
 

@@ -88,6 +88,12 @@ def problem_response(
     return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
+def root_path_of(request: Request) -> str:
+    """The sub-path under which a reverse proxy serves the application, without a slash at its end."""
+    root_path: str = request.scope.get("root_path", "")
+    return root_path.rstrip("/")
+
+
 def status_of(error: HubError) -> int:
     """The HTTP status of an error that the hub raised on purpose."""
     return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
@@ -137,7 +143,7 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
         return hub_error_response(error.error)
     detail = error.detail
     if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
-        detail = f"There is nothing at {request.url.path}; /docs lists every address."
+        detail = f"There is nothing at {request.url.path}; {root_path_of(request)}/docs lists every address."
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "another method")
         detail = f"{request.method} is not possible at {request.url.path}; use {allowed}."

@@ -9,14 +9,16 @@ from pydantic import BaseModel, Field
 from hub.jobs.manager import JobView
 from hub.jobs.model import Status
 
-_ID = "a1b2c3d4-e5f6-7890-a1b2-c3d4e5f67890"
+EXAMPLE_ID = "a1b2c3d4-e5f6-7890-a1b2-c3d4e5f67890"
 _RESULT = "/static_results/images/denoise/processed/1678886400_a1b2c3d4_Zk3vV1pXo0J9c2QyT5rWbA_enhanced_image.jpg"
 
 
 class TaskStarted(BaseModel):
     """A job was accepted; it will survive a restart of the server."""
 
-    task_id: str = Field(description="The job's id; store it, and poll its status every 2-5 seconds.", examples=[_ID])
+    task_id: str = Field(
+        description="The job's id; store it, and poll its status every 2-5 seconds.", examples=[EXAMPLE_ID]
+    )
     message: str = Field(examples=["Image processing task started."])
 
 
@@ -34,7 +36,7 @@ class ProcessingStatus(BaseModel):
 
     status: Literal["processing"]
     progress: int = Field(ge=0, le=100, description="Per cent; never goes back while the server runs.", examples=[42])
-    message: str = Field(examples=["Restoring tile 12 of 40."])
+    message: str = Field(examples=["Restoring tile 12 of 40"])
     eta_seconds: float | None = Field(description="Seconds left, once they can be guessed.", examples=[7.5])
 
 
@@ -59,9 +61,10 @@ class CompletedStatus(BaseModel):
                 "task": "denoise",
                 "model": "denoise_16",
                 "strength": 1.0,
-                "tiles": 24,
-                "tile_width": 768,
-                "tile_height": 768,
+                "tiles": 48,
+                "tile_width": 640,
+                "tile_height": 512,
+                "overlap": 64,
                 "whole": False,
                 "seconds": 12.7,
                 "notes": [],
@@ -74,7 +77,10 @@ class FailedStatus(BaseModel):
     """The job ended without a result."""
 
     status: Literal["failed"]
-    error: str = Field(description="What went wrong.", examples=["The image is damaged: it ends after 1200 rows."])
+    error: str = Field(
+        description="What went wrong.",
+        examples=["The file is damaged: only 32% of its picture can be decoded. Send an undamaged copy."],
+    )
     code: str = Field(description="Machine-readable kind of error.", examples=["damaged_image"])
 
 
@@ -89,6 +95,8 @@ TaskStatus = Annotated[
     PendingStatus | ProcessingStatus | CompletedStatus | FailedStatus | CancelledStatus,
     Field(discriminator="status"),
 ]
+
+FinishedStatus = Annotated[CompletedStatus | FailedStatus | CancelledStatus, Field(discriminator="status")]
 
 
 def task_status(view: JobView) -> TaskStatus:
@@ -121,10 +129,12 @@ class ModelControl(BaseModel):
     """One model a page can offer."""
 
     value: str = Field(description="What to send as `model_name`.", examples=["denoise_16"])
-    text: str = Field(description="What to show.", examples=["Uformer-16 denoise"])
+    text: str = Field(description="What to show.", examples=["Uformer-16: any noise, fast"])
     installed: bool = Field(description="Whether its weights are here; else they are fetched on first use if allowed.")
     default: bool = Field(description="Whether it is taken when `model_name` is left out.")
-    description: str = Field(examples=["Small and quick."])
+    description: str = Field(
+        examples=["A small denoiser for noise of unknown kind and strength, JPEG artefacts included."]
+    )
     licence: str | None = Field(description="The licence of its weights.", examples=["MIT"])
     problem: str | None = Field(description="Why a model file cannot be used.", examples=[None])
 

@@ -69,7 +69,9 @@ def build_parser() -> argparse.ArgumentParser:
     which.add_argument("--weights", type=Path, metavar="FILE", help="a .safetensors, .pth or .pt file of your own")
     restore.add_argument("--tile", type=tile_side, metavar="N", help="side of a tile, a multiple of 128")
     restore.add_argument("--overlap", type=between(0, 512, int), metavar="N", help="pixels by which tiles overlap")
-    restore.add_argument("--whole", action="store_true", help="the whole photo in one piece, as far as memory allows")
+    restore.add_argument(
+        "--whole", action="store_true", help="the whole photo in one piece, up to HUB_WHOLE_MEGAPIXELS"
+    )
     restore.add_argument(
         "--strength", type=between(0, 1, float), default=1.0, metavar="S", help="0 keeps the input, 1 (default) is all"
     )

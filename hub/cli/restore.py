@@ -22,6 +22,7 @@ from hub.errors import HubError, InvalidInput
 from hub.media.image import PhotoDecoder, encode, plan_output
 from hub.parts import make_backend, make_decoder, restore_limits
 from hub.restoration import RestoreLimits, restore_photo
+from hub.settings import read_settings
 from uformer.restore import RestoreOptions, blend
 
 if TYPE_CHECKING:
@@ -40,17 +41,15 @@ def restore(args: argparse.Namespace, settings: Settings) -> int:
     failed = len(plan.problems)
     if plan.items:
         asked = {"tile": args.tile, "overlap": args.overlap, "precision": args.precision, "device": args.device}
-        settings = settings.model_copy(update={name: value for name, value in asked.items() if value is not None})
+        given = {name: value for name, value in asked.items() if value is not None}
+        settings = read_settings(**{**settings.model_dump(exclude_unset=True), **given})
         failed += _restore_all(plan, args, settings)
     return 1 if failed else 0
 
 
 def _restore_all(plan: Plan, args: argparse.Namespace, settings: Settings) -> int:
     """Restore the plan's photos and print the path of each; returns how many failed."""
-    try:
-        options = RestoreOptions(tile=settings.tile, overlap=settings.overlap, whole=args.whole)
-    except ValueError as error:
-        raise InvalidInput("invalid_tiles", f"--tile and --overlap do not fit: {error}") from error
+    options = RestoreOptions(tile=settings.tile, overlap=settings.overlap, whole=args.whole)
     name, open_network = _choose_network(args, settings)
     engine = Engine(lambda _: open_network(), batch_ms=settings.batch_ms)
     engine.start()
@@ -118,7 +117,7 @@ def _choose_network(args: argparse.Namespace, settings: Settings) -> tuple[str, 
             model = load_model(args.weights)
         except (CheckpointError, OSError) as error:
             raise InvalidInput("weights_unusable", str(error)) from error
-        return args.weights.name, lambda: make_backend(settings, model)
+        return args.weights.name, lambda: make_backend(settings, model, bridge=False)
 
     catalog = open_catalog(settings)
     entry = catalog.resolve(args.task, args.model)
@@ -127,7 +126,7 @@ def _choose_network(args: argparse.Namespace, settings: Settings) -> tuple[str, 
             raise unavailable(entry)
         with download_bar(entry.name) as report:
             open_fetcher(settings, catalog).fetch(entry.name, progress=report)
-    return entry.name, lambda: make_backend(settings, catalog.load(entry.name))
+    return entry.name, lambda: make_backend(settings, catalog.load(entry.name), bridge=False)
 
 
 @dataclass(frozen=True)

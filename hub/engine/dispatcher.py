@@ -44,17 +44,19 @@ class Dispatcher:
     A tile belongs to the queue or to the running batch, under the lock; whoever takes it out settles its future.
 
     batch_ms: predicted milliseconds that a batch may take, or live_batch_ms while a live session is open, since a live
-    frame must wait for whatever batch is running when it arrives.
+    frame must wait for whatever batch is running when it arrives. slice_ms: see TileQueue.
     """
 
-    def __init__(self, pool: ModelPool, *, batch_ms: float, live_batch_ms: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, pool: ModelPool, *, batch_ms: float, live_batch_ms: float, slice_ms: float, clock: Callable[[], float]
+    ) -> None:
         self._pool = pool
         self._batch_ms = batch_ms
         self._live_batch_ms = min(live_batch_ms, batch_ms)
         self._clock = clock
         self._lifecycle = threading.Lock()
         self._work = threading.Condition()
-        self._queue = TileQueue()
+        self._queue = TileQueue(slice_ms)
         self._sizer = BatchSizer()
         self._counters = Counters()
         self._thread: threading.Thread | None = None
@@ -157,7 +159,7 @@ class Dispatcher:
             lanes = [lane for lane in self._queue.lanes() if lane]
         self._drop_cancelled(lanes)
         with self._work:
-            batch = self._queue.next_batch(self._capacity)
+            batch = self._queue.next_batch(self._capacity, self._sizer.tile_ms)
             if not batch:
                 return True
             room = 1 if batch[0].alone else self._capacity(batch[0].kind)

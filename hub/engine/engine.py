@@ -44,7 +44,9 @@ class Engine:
     load: opens a model's backend by name; called in the thread of the session that needs it, never twice at once for
     one name, and again after a failure. It must not use the engine.
     memory_budget: bytes for loaded models (None: no limit). batch_ms: predicted milliseconds that a batch may take;
-    live_batch_ms: the same while a live session is open. clock: seconds, monotonic.
+    live_batch_ms: the same while a live session is open. slice_ms: predicted milliseconds for which batches keep to the
+    same models and tile shapes, since a backend may be slow to change them; 0 shares most finely. clock: seconds,
+    monotonic.
     """
 
     def __init__(
@@ -54,10 +56,13 @@ class Engine:
         memory_budget: int | None = None,
         batch_ms: float = 250.0,
         live_batch_ms: float = 50.0,
+        slice_ms: float = 2000.0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._pool = ModelPool(load, memory_budget)
-        self._dispatcher = Dispatcher(self._pool, batch_ms=batch_ms, live_batch_ms=live_batch_ms, clock=clock)
+        self._dispatcher = Dispatcher(
+            self._pool, batch_ms=batch_ms, live_batch_ms=live_batch_ms, slice_ms=slice_ms, clock=clock
+        )
 
     def start(self) -> None:
         """Start running batches; also after `stop`."""
@@ -78,9 +83,10 @@ class Engine:
         cancelled: once it returns True the session's waiting tiles are dropped, and `map` raises Cancelled. It is
         called often and from several threads, so it must be quick.
         Raises Cancelled (also while it waits for memory), EngineStopped, or what loading raised.
-        A thread should hold one session at a time: two could wait for each other's memory.
+        A thread should hold one session at a time: two could wait for each other's memory. Nor should the holder of a
+        session wait for another thread that opens one: that thread queues for memory like everybody, unless it is LIVE.
         """
-        loaded = self._pool.acquire(model, cancelled)
+        loaded = self._pool.acquire(model, cancelled, urgent=priority is Priority.LIVE)
         try:
             lane = Lane(priority, cancelled)
             self._dispatcher.open_lane(lane)

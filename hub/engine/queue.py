@@ -1,12 +1,14 @@
 """Which tiles form the next batch: pure bookkeeping, without threads, locks or clocks.
 
 A lane is one session's waiting tiles. The lane whose turn it is in the most urgent priority leads a batch with its
-oldest tile; the batch is then dealt out among all lanes that hold tiles of the same kind.
+oldest tile; the batch is then dealt out among all lanes that hold tiles of the same kind. The batches that follow keep
+to the same graphs for a slice of time, because a backend may take long to load others.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
@@ -25,6 +27,9 @@ class Priority(IntEnum):
     VIDEO = 2
 
 
+Graph = tuple[str, int, int]
+
+
 @dataclass(frozen=True)
 class TileKind:
     """What tiles must have in common to share a batch; sides in pixels."""
@@ -33,6 +38,11 @@ class TileKind:
     height: int
     width: int
     dtype: str
+
+    @property
+    def graph(self) -> Graph:
+        """What a backend loads for such tiles: model, height, width."""
+        return self.model, self.height, self.width
 
 
 @dataclass(eq=False)
@@ -64,6 +74,7 @@ class Lane:
 
     cancelled: asked by the owner of the queue before each batch, never by the queue.
     served: milliseconds of accelerator time, and last_turn, among equals: who had a tile in a batch longest ago leads.
+    fresh: no tile of it was ever in a batch.
     """
 
     def __init__(self, priority: Priority, cancelled: Callable[[], bool] | None = None) -> None:
@@ -72,6 +83,7 @@ class Lane:
         self.open = True
         self.served = 0.0
         self.last_turn = 0
+        self.fresh = True
         self._groups: dict[Group, deque[Tile]] = {}
 
     def __len__(self) -> int:
@@ -81,9 +93,10 @@ class Lane:
         """Whether a tile of `group` waits here."""
         return group in self._groups
 
-    def oldest(self) -> Tile:
-        """The tile that was submitted first; the lane must not be empty."""
-        return min((tiles[0] for tiles in self._groups.values()), key=lambda tile: tile.order)
+    def oldest(self, graphs: Collection[Graph] | None = None) -> Tile | None:
+        """The tile that was submitted first, of those for `graphs` (None: of all); None if none waits."""
+        firsts = [tiles[0] for (kind, _), tiles in self._groups.items() if graphs is None or kind.graph in graphs]
+        return min(firsts, key=lambda tile: tile.order, default=None)
 
     def append(self, tile: Tile) -> None:
         """Queue a new tile behind the others."""
@@ -115,15 +128,40 @@ class Lane:
         return dropped
 
 
+@dataclass(eq=False)
+class _Slice:
+    """A while during which the batches of one priority keep to the graphs that one lane needs.
+
+    leader: that lane while it is open: its tiles bring in new graphs, the other lanes only join in. for_newcomer: it
+    was fresh. spent: predicted milliseconds of the batches until now.
+    """
+
+    leader: Lane | None
+    for_newcomer: bool
+    graphs: set[Graph] = field(default_factory=set)
+    spent: float = 0.0
+
+    def offer(self, lane: Lane) -> Tile | None:
+        """The tile with which `lane` would lead the next batch of this slice."""
+        return lane.oldest(None if lane is self.leader else self.graphs)
+
+
 class TileQueue:
     """The waiting tiles of all sessions, and the policy that picks the next batch.
 
     Strict between priorities. Within one priority, lanes share the accelerator's time and not its tiles: the lane that
     was served least leads, so neither a deep queue nor costly tiles buy a larger share. With tiles of equal cost that
     is plain round-robin. A lane that was idle starts level with the others: idleness earns no credit.
+
+    slice_ms: predicted milliseconds for which a priority keeps to the graphs of the lane that leads, and to lanes that
+    need the same; so a lane with other graphs gets the next slice and not the next batch. A batch that would exceed the
+    slice begins another, and so does one of unknown cost. Every other slice goes to a newcomer, if there is one: a
+    small photo is served after the current slice, however many large ones are in progress.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slice_ms: float = 0.0) -> None:
+        self._slice_ms = slice_ms
+        self._slices: dict[Priority, _Slice] = {}
         self._lanes: dict[Priority, list[Lane]] = {priority: [] for priority in Priority}
         self._level = dict.fromkeys(Priority, 0.0)
         self._numbers = itertools.count()
@@ -145,6 +183,9 @@ class TileQueue:
         if lane.open:
             lane.open = False
             self._lanes[lane.priority].remove(lane)
+            current = self._slices.get(lane.priority)
+            if current is not None and current.leader is lane:
+                current.leader = None
         return lane.drop()
 
     def lanes(self, priority: Priority | None = None) -> list[Lane]:
@@ -169,31 +210,70 @@ class TileQueue:
         for tile in tiles:
             tile.lane.served += milliseconds / len(tiles)
 
-    def next_batch(self, capacity: Callable[[TileKind], int]) -> list[Tile]:
+    def next_batch(
+        self, capacity: Callable[[TileKind], int], tile_ms: Callable[[TileKind], float | None]
+    ) -> list[Tile]:
         """Remove and return the next batch, the leader's tile first; empty when nothing waits.
 
-        capacity: the most tiles of a kind to put into one batch now, >= 1.
+        capacity: the most tiles of a kind to put into one batch now, >= 1. tile_ms: predicted milliseconds per tile,
+        None if unknown.
         """
+
+        def predict(kind: TileKind, tiles: int) -> float:
+            each = tile_ms(kind)
+            return math.inf if each is None else each * tiles
+
         for priority, lanes in self._lanes.items():
             ready = [lane for lane in lanes if lane]
             if ready:
-                leader = min(ready, key=_turn)
-                self._level[priority] = leader.served
-                return self._fill(leader.oldest().group, capacity, from_priority=priority)
+                self._level[priority] = min(lane.served for lane in ready)
+                first = self._go_on(priority, ready, lambda kind: predict(kind, capacity(kind)))
+                first = first or self._begin(priority, ready)
+                batch = self._fill(first, capacity)
+                current = self._slices[priority]
+                current.graphs.add(first.kind.graph)
+                current.spent += predict(first.kind, len(batch))
+                return batch
         return []
 
-    def _fill(self, group: Group, capacity: Callable[[TileKind], int], *, from_priority: Priority) -> list[Tile]:
-        room = capacity(group[0])
+    def _go_on(self, priority: Priority, ready: list[Lane], predict: Callable[[TileKind], float]) -> Tile | None:
+        """The tile that goes on with the current slice; None if the slice is over."""
+        current = self._slices.get(priority)
+        if current is None:
+            return None
+        offers = {lane: tile for lane in ready if (tile := current.offer(lane)) is not None}
+        if not offers:
+            return None
+        tile = offers[min(offers, key=_turn)]
+        return tile if current.spent + predict(tile.kind) <= self._slice_ms else None
+
+    def _begin(self, priority: Priority, ready: list[Lane]) -> Tile:
+        """The tile that begins a new slice."""
+        last = self._slices.get(priority)
+        newcomers = [] if last is not None and last.for_newcomer else [lane for lane in ready if lane.fresh]
+        leader = min(newcomers or ready, key=_turn)
+        self._slices[priority] = current = _Slice(leader, leader.fresh)
+        tile = current.offer(leader)
+        if tile is None:
+            raise ValueError("A lane without waiting tiles cannot lead.")
+        return tile
+
+    def _fill(self, first: Tile, capacity: Callable[[TileKind], int]) -> list[Tile]:
+        """Take `first` and what may share its batch, from its priority and lower ones."""
+        group, leader = first.group, first.lane
+        room = capacity(first.kind)
         batch: list[Tile] = []
         for priority in Priority:
-            if priority < from_priority:
+            if priority < leader.priority:
                 continue
-            riders = sorted((lane for lane in self._lanes[priority] if lane.holds(group)), key=_turn)
+            riders = [lane for lane in self._lanes[priority] if lane.holds(group)]
+            riders.sort(key=lambda lane: (lane is not leader, *_turn(lane)))
             while riders and len(batch) < room:
                 batch.extend(lane.take(group) for lane in riders[: room - len(batch)])
                 riders = [lane for lane in riders if lane.holds(group)]
         for tile in batch:
             tile.lane.last_turn = next(self._numbers)
+            tile.lane.fresh = False
         return batch
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from hub.engine.queue import TileKind
 
 SMOOTHING = 0.3
+# A time beyond this multiple of the estimate counts as this much: such a batch may have waited for a graph to load.
+OUTLIER = 2.0
 BATCHES_UNTIL_REGROWTH = 50
 
 
@@ -35,6 +37,10 @@ class BatchSizer:
             return limit
         return max(1, int(budget_ms / per_tile))
 
+    def tile_ms(self, kind: TileKind) -> float | None:
+        """Predicted milliseconds per tile of `kind`; None before the first was run."""
+        return self._per_tile_ms.get(kind)
+
     def ran(self, kind: TileKind, count: int, milliseconds: float) -> None:
         """Learn from a batch that succeeded."""
         self._learn_time(kind, count, milliseconds / count)
@@ -59,4 +65,6 @@ class BatchSizer:
             self._per_tile_ms[kind] = per_tile
             (self._provisional.add if first else self._provisional.discard)(kind)
         elif not first or per_tile < known:
-            self._per_tile_ms[kind] = known + SMOOTHING * (per_tile - known)
+            # At least a millisecond of growth, lest an estimate of nought stay for ever.
+            believed = min(per_tile, max(OUTLIER * known, known + 1))
+            self._per_tile_ms[kind] = known + SMOOTHING * (believed - known)

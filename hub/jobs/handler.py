@@ -71,6 +71,13 @@ class JobContext:
         """
         return self._files.publish(self.job, suffix, write, check=self.check_cancelled)
 
+    def keep(self, name: str, write: Callable[[Path], object]) -> None:
+        """Let `write` make the file `name` of `workdir`: there whole or not at all, and flushed for good.
+
+        The path given to `write` is another one, with the same suffix.
+        """
+        self._files.keep(self.job.id, name, write)
+
 
 Handler = Callable[[JobContext], Outcome]
 """Does a job's work: a pure function of (spec, input) to a published result; HubError fails the job with its words."""

@@ -17,6 +17,7 @@ from hub.jobs.executor import Executor
 from hub.jobs.handler import Handler, JobContext, Outcome
 from hub.jobs.model import Job, Kind, Status
 from hub.jobs.recovery import recover
+from hub.jobs.replacement import replace_result
 from hub.jobs.run import Run, taken_back
 from hub.jobs.store import Changes, JobStore
 from hub.results import FileStore
@@ -79,6 +80,7 @@ class JobManager:
         self._stopping = threading.Event()
         self._runs: dict[str, Run] = {}
         self._changed = threading.Condition()  # Guards _runs; notified when a run or a job ends.
+        self._replacing = threading.Lock()
         self._mean_seconds = 10.0  # Of a run, for Retry-After.
 
     def start(self) -> None:
@@ -200,18 +202,17 @@ class JobManager:
         with self._changed:
             if not self._changed.wait_for(lambda: job_id not in self._runs, timeout):
                 raise Busy("task_still_stopping", "The task is cancelled but still stopping; delete it a little later.")
-        self._files.delete(job)
-        self._store.delete(job_id)
+        with self._replacing:
+            self._files.delete(job)
+            self._store.delete(job_id)
 
-    def update_result(self, job_id: str, outcome: Outcome) -> JobView:
-        """Record a new result of a completed job. Raises NotFound, or Conflict if the job is not completed."""
-        path = self._files.resolve(outcome.result_path)
-        try:
-            job = self._store.update_result(job_id, outcome.result_path, outcome.result)
-        except NotFound:
-            path.unlink(missing_ok=True)  # The job was deleted while its new result was made.
-            raise
-        return self._view(job, None)
+    def replace_result(self, job_id: str, make: Handler) -> JobView:
+        """Let `make` make another result of a completed job; one at a time, since that takes memory.
+
+        Row and files change together. Raises NotFound, Busy, Conflict, and what `make` raises; then nothing changed.
+        """
+        with self._replacing:
+            return self._view(replace_result(self._store.get(job_id), make, self._store, self._files), None)
 
     def wait(self, job_id: str, timeout: float) -> JobView:
         """Wait until the job has ended and its run has cleaned up. Raises NotFound, TimeoutError."""

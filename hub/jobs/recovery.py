@@ -6,6 +6,7 @@ import logging
 import time
 
 from hub.jobs.model import Job, Status
+from hub.jobs.replacement import finish_replacement
 from hub.jobs.store import JobStore
 from hub.results import FileStore
 
@@ -26,6 +27,8 @@ def recover(store: JobStore, files: FileStore) -> None:
     for job_id, status in statuses.items():
         if status is Status.CANCELLED:  # The process died between the cancel and the clean-up.
             files.delete(store.get(job_id))
+        elif status is Status.COMPLETED:
+            finish_replacement(store.get(job_id), store, files)
     files.sweep(statuses.keys())
 
 

@@ -12,10 +12,12 @@ from typing import Any, NoReturn, TypedDict, Unpack
 
 from sqlalchemy import (
     JSON,
+    URL,
     BigInteger,
     Column,
     Connection,
     Double,
+    Engine,
     Enum,
     Index,
     Integer,
@@ -33,11 +35,11 @@ from sqlalchemy import (
 )
 from sqlalchemy import delete as delete_from
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from hub.errors import Busy, Conflict, NotFound
+from hub.errors import Busy, Conflict, HubError, NotFound
 from hub.jobs.model import TRANSITIONS, Job, Kind, Status
 
 LOCK_WAIT_MS = 60_000
@@ -95,18 +97,20 @@ class JobStore:
     """
 
     def __init__(self, url: str) -> None:
-        """Open the database and make the table if need be. Raises ValueError for SQLite without a file."""
-        parsed = make_url(url)
-        sqlite = parsed.get_backend_name() == "sqlite"
-        if sqlite:
-            if not parsed.database or parsed.database == ":memory:":
-                raise ValueError("The jobs database must be a file, such as sqlite:////var/lib/hub/hub.sqlite3.")
-            Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-        self._engine = create_engine(parsed, pool_size=16, max_overflow=16, pool_timeout=LOCK_WAIT_MS / 1000)
-        if sqlite:
-            event.listen(self._engine, "connect", _set_up_sqlite)
+        """Open the database and make the table if need be. Raises HubError (`bad_database`) that says what is wrong."""
+        try:
+            parsed = make_url(url)
+        except ArgumentError as error:
+            raise _bad_database(
+                "The address of the jobs database is not one that SQLAlchemy understands", error
+            ) from error
         self._adding = threading.Lock()
-        JOBS.metadata.create_all(self._engine)
+        try:
+            self._engine = _open(parsed)
+        except (SQLAlchemyError, ImportError, OSError) as error:
+            # Without its password: this goes to the log.
+            address = parsed.render_as_string(hide_password=True)
+            raise _bad_database(f"The jobs database {address} cannot be used", error) from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -237,6 +241,38 @@ class JobStore:
                 yield connection
         except (OperationalError, PoolTimeout) as error:
             raise Busy("database_unavailable", "The jobs database does not answer; please try again later.") from error
+
+
+def _bad_database(words: str, error: Exception) -> HubError:
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return HubError("bad_database", f"{words}: {reason[0] if reason else type(error).__name__}")
+
+
+def _open(url: URL) -> Engine:
+    """Connections to a sound database that has the table."""
+    sqlite = url.get_backend_name() == "sqlite"
+    if sqlite:
+        if not url.database or url.database == ":memory:":
+            raise ArgumentError("it must be a file, such as sqlite:////var/lib/hub/hub.sqlite3")
+        Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=16, max_overflow=16, pool_timeout=LOCK_WAIT_MS / 1000)
+    try:
+        if sqlite:
+            event.listen(engine, "connect", _set_up_sqlite)
+            _check_sqlite(engine)
+        JOBS.metadata.create_all(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _check_sqlite(engine: Engine) -> None:
+    """Make damage show now and whole, not later in whatever call meets it."""
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+    if found != "ok":
+        raise DatabaseError("PRAGMA quick_check", None, ValueError(f"the file is damaged ({found})"))
 
 
 def _set_up_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:

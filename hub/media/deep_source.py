@@ -1,35 +1,44 @@
-"""Reads samples of more than 8 bits where Pillow would quietly drop the lower ones: PNG, AVIF, JPEG 2000, JPEG."""
+"""Reads samples of more than 8 bits where Pillow would quietly drop the lower ones: PNG, AVIF, JPEG 2000, JPEG, PNM."""
 
 from __future__ import annotations
 
 import mmap
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import imagecodecs
+import numpy as np
 from numpy.typing import NDArray
 
 from hub.errors import UnsupportedMedia
 from hub.media.photo import Metadata, PhotoInfo
 from hub.media.pillow_source import Layout, PillowSource, layout_of
-from hub.media.pixels import stretch_bits
+from hub.media.pixels import stretch, strips
+from hub.media.png_profiles import png_texts
 from hub.media.source import check_pixels, damaged, noted
 
 _HEADER_SEARCH = 1 << 20
+# Kind, width, height and largest value, between them blanks and comments.
+_PNM_HEADER = re.compile(rb"P([2356])(?:(?:\s|#[^\r\n]*[\r\n])+\d{1,10}){2}(?:\s|#[^\r\n]*[\r\n])+(\d{1,5})\s")
 _PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 
 
 class DeepSource(PillowSource):
-    """A picture whose header Pillow reads and whose samples of 9 to 16 bits imagecodecs decodes."""
+    """A picture whose header Pillow reads and whose samples of 9 to 16 bits another library decodes.
 
-    def __init__(self, path: Path, format_name: str, max_pixels: int, bits: int, channels: int | None) -> None:
+    top: the largest value of a sample. channels: None where Pillow tells them rightly.
+    """
+
+    def __init__(self, path: Path, format_name: str, max_pixels: int, top: int, channels: int | None) -> None:
         self._path = path
-        self._bits = bits
+        self._top = top
         self._channels = channels
         super().__init__(path, format_name, max_pixels)
-        if bits < 16:
-            self.info = noted(self.info, f"{bits} bits per sample.")
+        if top.bit_length() < 16:
+            self.info = noted(self.info, f"{top.bit_length()} bits per sample.")
 
     def _layout(self) -> Layout:
         """What the file holds; Pillow only knows the 8-bit picture that it would make of it."""
@@ -43,7 +52,10 @@ class DeepSource(PillowSource):
 
     def read_into(self, stored: NDArray[Any]) -> None:
         """Decode all rows; there is no partial picture of a damaged deep file."""
-        _decode_whole(self._path, _DECODERS[self.info.format], self._bits, stored)
+        self._image.close()
+        _decode_whole(self._path, _DECODERS[self.info.format], self._top, stored)
+        if self.info.format == "png":
+            self.metadata = replace(self.metadata, text=png_texts(self._path))
 
 
 class TwelveBitJpegSource:
@@ -62,7 +74,7 @@ class TwelveBitJpegSource:
 
     def read_into(self, stored: NDArray[Any]) -> None:
         """Decode all rows."""
-        _decode_whole(self._path, imagecodecs.jpeg_decode, self._bits, stored)
+        _decode_whole(self._path, imagecodecs.jpeg_decode, (1 << self._bits) - 1, stored)
 
 
 def open_deep(path: Path, format_name: str, max_pixels: int) -> DeepSource | TwelveBitJpegSource | None:
@@ -75,15 +87,20 @@ def open_deep(path: Path, format_name: str, max_pixels: int) -> DeepSource | Twe
             if channels is None:
                 raise damaged("its header makes no sense")
             # libpng turns a transparent colour into an alpha channel.
-            return DeepSource(path, "png", max_pixels, 16, channels + (channels in (1, 3) and _has_trns(head)))
+            return DeepSource(path, "png", max_pixels, 65535, channels + (channels in (1, 3) and _has_trns(head)))
     elif format_name == "avif":
         at = head.find(b"av1C")
         if at >= 0 and len(head) > at + 6 and head[at + 6] & 0x40:
-            return DeepSource(path, "avif", max_pixels, 12 if head[at + 6] & 0x20 else 10, None)
+            return DeepSource(path, "avif", max_pixels, 4095 if head[at + 6] & 0x20 else 1023, None)
     elif format_name == "jpeg2000":
         at = head.find(b"\xff\x4f\xff\x51")
         if at >= 0 and len(head) > at + 42 and 8 < (bits := (head[at + 42] & 0x7F) + 1) <= 16:
-            return DeepSource(path, "jpeg2000", max_pixels, bits, int.from_bytes(head[at + 40 : at + 42], "big"))
+            channels = int.from_bytes(head[at + 40 : at + 42], "big")
+            return DeepSource(path, "jpeg2000", max_pixels, (1 << bits) - 1, channels)
+    elif format_name == "ppm":
+        header = _PNM_HEADER.match(head)
+        if header is not None and 255 < (top := int(header[2])) < 65536:
+            return DeepSource(path, "ppm", max_pixels, top, 3 if header[1] in b"36" else 1)
     elif format_name == "jpeg" and (frame := _jpeg_frame(head)) is not None and frame[0] > 8:
         return TwelveBitJpegSource(path, max_pixels, *frame)
     return None
@@ -119,19 +136,32 @@ def _jpeg_frame(head: bytes) -> tuple[int, int, int, int] | None:
     return None
 
 
+def _pnm_decode(data: mmap.mmap) -> NDArray[Any]:
+    """Samples of a portable grey or colour map as they stand in the file, not scaled to its largest value."""
+    import cv2
+
+    # OpenCV wants a blank behind the last number of a text.
+    whole = data[:] + b"\n" if data[1:2] in b"23" else data
+    values = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise ValueError("not a whole portable map")
+    return values if values.ndim == 2 else values[..., ::-1]
+
+
 _DECODERS: dict[str, Callable[..., NDArray[Any]]] = {
     "png": imagecodecs.png_decode,
     "avif": imagecodecs.avif_decode,
     "jpeg2000": imagecodecs.jpeg2k_decode,
+    "ppm": _pnm_decode,
 }
 
 
-def _decode_whole(path: Path, decode: Callable[..., NDArray[Any]], bits: int, stored: NDArray[Any]) -> None:
-    """Decode the file into `stored`, in place where its layout allows, and scale the samples to 16 bits."""
+def _decode_whole(path: Path, decode: Callable[..., NDArray[Any]], top: int, stored: NDArray[Any]) -> None:
+    """Decode the file into `stored`, in place where its layout allows, and scale samples up to `top` to 16 bits."""
     grey = stored[..., 0] if stored.shape[2] == 1 else stored
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            if bits == 16 and grey.flags.c_contiguous and decode is imagecodecs.png_decode:
+            if top == 65535 and grey.flags.c_contiguous and decode is imagecodecs.png_decode:
                 decode(data, out=grey)
                 return
             values = decode(data)
@@ -139,4 +169,6 @@ def _decode_whole(path: Path, decode: Callable[..., NDArray[Any]], bits: int, st
             raise damaged("its picture data cannot be decoded") from error
     if values.dtype.kind not in "u" or values.size != stored.size:
         raise damaged("its header and its picture disagree")
-    stored[...] = stretch_bits(values.reshape(stored.shape), bits)
+    values = values.reshape(stored.shape)
+    for rows in strips(*stored.shape[:2]):
+        stored[rows] = stretch(values[rows], top)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from hub.errors import InvalidInput
 from hub.media.colour import to_srgb8
+from hub.media.iptc import jpeg_segment
 from hub.media.output import JPEG_BLOCK_BYTES, OutputPlan, jpeg_leaves_out, plan_output
 from hub.media.photo import Metadata, Photo
 from hub.media.pixels import on_white, to_depth
@@ -60,21 +61,28 @@ def write_display_png(photo: Photo | NDArray[Any], path: Path) -> None:
     write_png(path, to_srgb8(pixels, icc), Metadata(), quick=True)
 
 
+def _blocks(metadata: Metadata) -> dict[str, Any]:
+    """Profile, EXIF and XMP as the options that Pillow and pillow-heif take."""
+    blocks = {
+        "icc_profile": metadata.icc,
+        "exif": metadata.exif and b"Exif\0\0" + metadata.exif,
+        "xmp": metadata.xmp,
+    }
+    return {name: block for name, block in blocks.items() if block}
+
+
 def _write_with_pillow(path: Path, pixels: NDArray[Any], metadata: Metadata, plan: OutputPlan, quality: int) -> None:
     """JPEG, WebP, 8-bit AVIF and BMP."""
-    options: dict[str, Any] = {}
-    if metadata.icc:
-        options["icc_profile"] = metadata.icc
-    if metadata.exif:
-        options["exif"] = b"Exif\0\0" + metadata.exif
-    if metadata.xmp:
-        options["xmp"] = metadata.xmp
+    options = _blocks(metadata)
     if metadata.dpi:
         options["dpi"] = metadata.dpi
     full_chroma = quality >= _FULL_CHROMA_QUALITY
     if plan.format == "jpeg":
-        for name in jpeg_leaves_out(metadata):
-            del options[name]
+        left_out = jpeg_leaves_out(metadata)
+        for name in left_out:
+            options.pop(name, None)
+        if metadata.iptc and "iptc" not in left_out:
+            options["extra"] = jpeg_segment(metadata.iptc)
         comment = dict(metadata.text).get("Comment", "").encode()
         if comment and len(comment) <= JPEG_BLOCK_BYTES:
             options["comment"] = comment
@@ -120,7 +128,7 @@ def _write_heic(path: Path, pixels: NDArray[Any], metadata: Metadata, quality: i
         # libheif takes the upper 10 of 16 bits, cutting the rest off.
         mode, pixels = mode + ";16", _ten_bits(pixels) << np.uint16(6)
     picture = pillow_heif.from_bytes(mode, (width, height), np.ascontiguousarray(pixels).tobytes())
-    options: dict[str, Any] = {
+    options = _blocks(metadata) | {
         "quality": quality,
         "chroma": 444 if quality >= _FULL_CHROMA_QUALITY else 420,
         # A third of the default preset's time, for files 4% larger at the same quality.
@@ -128,12 +136,6 @@ def _write_heic(path: Path, pixels: NDArray[Any], metadata: Metadata, quality: i
         # Tiles, as cameras write them: a tenth of the memory, and libheif cannot read large pictures in one piece.
         "tile_size": _HEIC_TILE,
     }
-    if metadata.icc:
-        options["icc_profile"] = metadata.icc
-    if metadata.exif:
-        options["exif"] = b"Exif\0\0" + metadata.exif
-    if metadata.xmp:
-        options["xmp"] = metadata.xmp
     with path.open("wb") as file:
         picture.save(file, **options)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hub.media import colour
 from hub.media.metadata import ExifBlock, upright_xmp
 from hub.media.photo import Metadata, PhotoInfo
-from hub.media.pixels import stretch_bits
+from hub.media.pixels import stretch, strips
 from hub.media.source import check_pixels, damaged, noted
 
 _MODES: dict[str, tuple[Literal["grey", "rgb"], bool]] = {
@@ -69,6 +69,9 @@ class HeifSource:
             raise damaged("its picture data cannot be decoded") from error
         row = width * channels * stored.dtype.itemsize
         rows = data.reshape(height, self._picture.stride)[:, :row]
-        values = np.ascontiguousarray(rows).view(stored.dtype).reshape(stored.shape)
-        # libheif leaves the samples in the upper bits of each 16.
-        stored[...] = stretch_bits(values >> (16 - self._bits), self._bits) if stored.dtype == np.uint16 else values
+        for part in strips(height, width):
+            values = np.ascontiguousarray(rows[part]).view(stored.dtype).reshape(-1, width, channels)
+            if stored.dtype == np.uint16:
+                # libheif leaves the samples in the upper bits of each 16.
+                values = stretch(values >> (16 - self._bits), (1 << self._bits) - 1)
+            stored[part] = values

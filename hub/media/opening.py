@@ -9,7 +9,7 @@ from hub.media.pillow_source import PillowSource
 from hub.media.sniffing import HEAD_BYTES, identify
 from hub.media.source import PhotoSource, damaged
 
-_MAYBE_DEEP = frozenset(("png", "avif", "jpeg2000", "jpeg"))
+_MAYBE_DEEP = frozenset(("png", "avif", "jpeg2000", "jpeg", "ppm"))
 
 
 def open_source(path: Path, max_pixels: int) -> PhotoSource:

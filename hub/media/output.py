@@ -22,13 +22,14 @@ class _Container:
     alpha: bool = True
     icc: bool = True
     grey: bool = True
+    iptc: bool = False
 
 
 _CONTAINERS = {
-    "png": _Container(".png", 1_000_000, (8, 16)),
-    "jpeg": _Container(".jpg", 65_500, (8,), alpha=False),
+    "png": _Container(".png", 1_000_000, (8, 16), iptc=True),
+    "jpeg": _Container(".jpg", 65_500, (8,), alpha=False, iptc=True),
     "webp": _Container(".webp", 16_383, (8,), grey=False),
-    "tiff": _Container(".tiff", 2**31 - 1, (8, 16, 32)),
+    "tiff": _Container(".tiff", 2**31 - 1, (8, 16, 32), iptc=True),
     "avif": _Container(".avif", 65_536, (8, 16), grey=False),
     # HEIC could hold transparency, but only in one piece, and libheif cannot read large pictures in one piece.
     "heic": _Container(".heic", 65_536, (8, 16), alpha=False),
@@ -93,6 +94,8 @@ def plan_output(photo: Photo, format_name: str = "same") -> OutputPlan:
     drop_alpha = photo.info.alpha and not container.alpha
     if drop_alpha:
         notes.append(f"{chosen.upper()} has no transparency: the picture was put on white.")
+    if photo.iptc and not container.iptc:
+        notes.append(f"Its IPTC block was left out, since {chosen.upper()} holds none.")
     if chosen == "jpeg":
         notes.extend(
             f"Its {name.upper()} block is too long for a JPEG and was left out." for name in jpeg_leaves_out(photo)
@@ -102,8 +105,8 @@ def plan_output(photo: Photo, format_name: str = "same") -> OutputPlan:
 
 
 def jpeg_leaves_out(metadata: Metadata) -> list[str]:
-    """The names of blocks (exif, xmp) that are too long for a JPEG."""
-    return [name for name in ("exif", "xmp") if len(getattr(metadata, name) or b"") > JPEG_BLOCK_BYTES]
+    """The names of blocks (exif, xmp, iptc) that are too long for a JPEG."""
+    return [name for name in ("exif", "xmp", "iptc") if len(getattr(metadata, name) or b"") > JPEG_BLOCK_BYTES]
 
 
 def output_suffix(photo: Photo, format_name: str = "same") -> str:

@@ -48,6 +48,7 @@ class Metadata:
     icc: profile of the pixels, checked to fit them; None means sRGB (or its grey).
     exif: TIFF-structured block without the "Exif" prefix; it has no orientation and links no thumbnail.
     xmp: UTF-8 packet.
+    iptc: IIM records.
     dpi: horizontal and vertical resolution of the upright picture.
     text: keyword and text pairs (PNG text chunks, JPEG and GIF comments).
     scale: what the value 1.0 stands for in the file; only float files differ from 1.
@@ -56,6 +57,7 @@ class Metadata:
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
     dpi: tuple[float, float] | None = None
     text: tuple[tuple[str, str], ...] = ()
     scale: float = 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from hub.errors import UnsupportedMedia
-from hub.media import colour
+from hub.media import colour, iptc
 from hub.media.metadata import ExifBlock, exif_of_tiff, resolution, upright_xmp
 from hub.media.photo import Metadata, PhotoInfo
 from hub.media.pixels import strips, turns_sideways
+from hub.media.png_profiles import png_profiles
 from hub.media.source import check_pixels, damaged, noted
 
 # Pillow's plugins per format; nothing else may open the file (some of Pillow's plugins start other programs).
@@ -85,12 +87,14 @@ class PillowSource:
 
     def _metadata(self, mode: Literal["grey", "rgb"]) -> tuple[int, Metadata, tuple[str, ...]]:
         """Orientation, metadata and notes from the header."""
-        info = self._image.info
+        info: dict[Any, Any] = {**self._image.info}
+        if self._format == "png" and isinstance(self._file, Path):
+            info |= png_profiles(self._file)
         notes: list[str] = []
         orientation, exif = 1, None
         try:
             if isinstance(self._image, TiffImagePlugin.TiffImageFile):
-                exif = _exif_of(self._file)
+                exif = _of_tiff(self._file, exif_of_tiff)
             elif isinstance(info.get("exif"), bytes):
                 block = ExifBlock(info["exif"])
                 orientation = block.orientation
@@ -98,6 +102,11 @@ class PillowSource:
                 exif = block.upright(*((height, width) if turns_sideways(orientation) else (width, height)))
         except (ValueError, TypeError, LookupError, OSError, SyntaxError, struct.error):
             notes.append("The EXIF block is damaged and was left out.")
+        records = None
+        try:
+            records = self._iptc(info)
+        except (ValueError, TypeError, LookupError, OSError, SyntaxError, struct.error):
+            notes.append("The IPTC block is damaged and was left out.")
         icc = info.get("icc_profile") or None
         if self._image.mode in _INKS:
             icc = colour.srgb_profile()
@@ -112,9 +121,16 @@ class PillowSource:
             icc=icc,
             exif=exif,
             xmp=upright_xmp(info.get("xmp") or info.get("XML:com.adobe.xmp")),
+            iptc=records,
             dpi=resolution(info, turns_sideways(orientation)),
         )
         return orientation, metadata, tuple(notes)
+
+    def _iptc(self, info: Mapping[Any, Any]) -> bytes | None:
+        """IIM records of a TIFF, a JPEG or a PNG. Raises ValueError, or what Pillow raises, for nonsense."""
+        if isinstance(self._image, TiffImagePlugin.TiffImageFile):
+            return _of_tiff(self._file, iptc.of_tiff)
+        return iptc.of_block(info.get("photoshop", {}).get(iptc.IPTC_RESOURCE) or info.get("iptc"))
 
     def shrink(self, max_side: int) -> None:
         """Let the JPEG decoder work at a fraction of the size, at least `max_side`; other formats are untouched."""
@@ -174,12 +190,13 @@ def _share_present(image: Image.Image) -> float:
     return 0.0
 
 
-def _exif_of(file: Path | IO[bytes]) -> bytes | None:
+def _of_tiff(file: Path | IO[bytes], read: Callable[[IO[bytes]], bytes | None]) -> bytes | None:
+    """What `read` finds from the file's beginning."""
     if isinstance(file, Path):
         with file.open("rb") as opened:
-            return exif_of_tiff(opened)
+            return read(opened)
     file.seek(0)
-    return exif_of_tiff(file)
+    return read(file)
 
 
 def layout_of(image: Image.Image) -> Layout:
@@ -229,6 +246,8 @@ def _conversion_notes(image: Image.Image) -> tuple[str, ...]:
         notes.append("The layers are merged.")
     elif image.format not in ("ICO", "CUR", "DDS") and frames > 1:
         notes.append(f"First of {frames} {'pages' if image.format == 'TIFF' else 'frames'}.")
+    if image.format == "SGI" and _sgi_is_deep(image):
+        notes.append("Reduced from 16 to 8 bits per sample.")
     if image.mode == "CMYK":
         icc = image.info.get("icc_profile")
         sound = icc is not None and colour.profile_problem(icc, "cmyk") is None
@@ -240,6 +259,14 @@ def _conversion_notes(image: Image.Image) -> tuple[str, ...]:
     elif image.mode == "1":
         notes.append("Converted from black and white to grey.")
     return tuple(notes)
+
+
+def _sgi_is_deep(image: Image.Image) -> bool:
+    """Whether an SGI file has 16 bits per sample, of which Pillow keeps the upper 8."""
+    if not isinstance(image, ImageFile.ImageFile):
+        return False
+    codec, arguments = image.tile[0].codec_name, image.tile[0].args
+    return codec == "SGI16" or (codec == "sgi_rle" and isinstance(arguments, tuple) and arguments[2] == 2)
 
 
 def _texts(image: Image.Image) -> tuple[tuple[str, str], ...]:

@@ -47,13 +47,20 @@ def turns_sideways(orientation: int) -> bool:
     return 5 <= orientation <= 8
 
 
-def stretch_bits(values: NDArray[Any], bits: int) -> NDArray[np.uint16]:
-    """Samples of `bits` bits (9 to 32, unsigned) scaled to the full range of uint16, rounded."""
-    if bits == 16:
-        return values.astype(np.uint16, copy=False)
-    top = (1 << bits) - 1
-    wide = np.minimum(values.astype(np.uint64), top)
-    return ((wide * 65535 + top // 2) // top).astype(np.uint16)
+def stretch(values: NDArray[Any], top: int) -> NDArray[np.uint16]:
+    """Unsigned samples from 0 to `top` (less than 2**32) scaled to the full range of uint16, rounded.
+
+    Its temporary copies hold 4 bytes per sample, 8 where `top` exceeds 16 bits: give it one of `strips` at a time.
+    """
+    known = np.minimum(values, min(top, np.iinfo(values.dtype).max))
+    if top == 65535:
+        return np.asarray(known, np.uint16)
+    # 65535 * 65535 and half of it for rounding still fit in 32 bits.
+    wide = known.astype(np.uint32 if top <= 65535 else np.uint64)
+    wide *= 65535
+    wide += top // 2
+    wide //= top
+    return np.asarray(wide, np.uint16)
 
 
 def to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
+from hub.media.iptc import to_resources
 from hub.media.photo import Metadata
+from hub.media.png_profiles import raw_profile
 
 _HEADER_BYTES = 8 + 25
 _INCHES_PER_METRE = 1 / 0.0254
@@ -50,6 +52,8 @@ def _chunks(metadata: Metadata) -> list[tuple[bytes, bytes]]:
     texts = PngImagePlugin.PngInfo()
     if metadata.xmp:
         texts.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
+    if metadata.iptc:
+        texts.add_text(*raw_profile("iptc", to_resources(metadata.iptc)), zip=True)
     for key, value in metadata.text:
         if 1 <= len(key.encode("latin-1", "replace")) <= 79:
             texts.add_text(key, value)

@@ -10,11 +10,12 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
+from hub.media.iptc import IPTC_TAG
 from hub.media.metadata import DESCRIPTIVE_TAGS, EXIF_IFD, GPS_IFD
 from hub.media.photo import Metadata
 
 _XMP = 700
-_BYTE, _ASCII, _SHORT, _LONG = 1, 2, 3, 4
+_BYTE, _ASCII, _SHORT, _LONG, _UNDEFINED = 1, 2, 3, 4, 7
 _DIRECTORIES = (EXIF_IFD, GPS_IFD)
 _DESCRIPTION, _SOFTWARE = 0x010E, 0x0131
 _ROWS_PER_STRIP_PIXELS = 1 << 18
@@ -45,7 +46,7 @@ def write_tiff(path: Path, pixels: NDArray[Any], metadata: Metadata) -> None:
         description=_ascii(description),
         software=_ascii(software) or False,
         metadata=None,
-        extratags=_extra_tags(exif, metadata.xmp),
+        extratags=_extra_tags(exif, metadata),
     )
     _append_directories(path, exif)
 
@@ -55,8 +56,8 @@ def _ascii(value: object) -> str | None:
     return value.rstrip("\0").encode("ascii", "replace").decode() or None if isinstance(value, str) else None
 
 
-def _extra_tags(exif: Image.Exif, xmp: bytes | None) -> list[tuple[int, int, int, Any, bool]]:
-    """(code, type, count, value, first page only) of the texts and small numbers of EXIF's first directory, and XMP."""
+def _extra_tags(exif: Image.Exif, metadata: Metadata) -> list[tuple[int, int, int, Any, bool]]:
+    """(code, type, count, value, first page only) of EXIF's first directory (texts, small numbers), XMP and IPTC."""
     tags: list[tuple[int, int, int, Any, bool]] = []
     for code in DESCRIPTIVE_TAGS:
         if code in (_DESCRIPTION, _SOFTWARE):
@@ -68,8 +69,10 @@ def _extra_tags(exif: Image.Exif, xmp: bytes | None) -> list[tuple[int, int, int
             tags.append((code, _SHORT, 1, value, True))
         elif isinstance(value, bytes) and value:
             tags.append((code, _BYTE, len(value), value, True))
-    if xmp:
-        tags.append((_XMP, _BYTE, len(xmp), xmp, True))
+    if metadata.xmp:
+        tags.append((_XMP, _BYTE, len(metadata.xmp), metadata.xmp, True))
+    if metadata.iptc:
+        tags.append((IPTC_TAG, _UNDEFINED, len(metadata.iptc), metadata.iptc, True))
     return tags
 
 

@@ -11,11 +11,11 @@ import tifffile
 from numpy.typing import NDArray
 
 from hub.errors import UnsupportedMedia
-from hub.media import colour
+from hub.media import colour, iptc
 from hub.media.metadata import ORIENTATION, exif_of_tiff, upright_xmp
 from hub.media.photo import Metadata, PhotoInfo
-from hub.media.pixels import straighten_alpha, stretch_bits, turns_sideways
-from hub.media.source import check_pixels, damaged
+from hub.media.pixels import straighten_alpha, stretch, strips, turns_sideways
+from hub.media.source import check_pixels, damaged, noted
 
 _COLOURS: dict[int, int] = {
     tifffile.PHOTOMETRIC.MINISBLACK: 1,
@@ -77,41 +77,63 @@ class TiffSource:
         )
         with path.open("rb") as file:
             exif = exif_of_tiff(file)
+            file.seek(0)
+            try:
+                records = iptc.of_tiff(file)
+            except ValueError:
+                records = None
+                self.info = noted(self.info, "The IPTC block is damaged and was left out.")
         self.metadata = Metadata(
             icc=None if problem else icc,
             exif=exif,
             xmp=upright_xmp(_bytes_tag(page, 700)),
+            iptc=records,
             dpi=_resolution(page, turns_sideways(self.orientation)),
         )
 
     def read_into(self, stored: NDArray[Any]) -> None:
         """Decode the page."""
-        values = self._page.asarray()
+        with self._tiff:
+            values = self._page.asarray()
         if self._page.axes.startswith("S"):
             values = np.moveaxis(values, 0, -1)
-        values = values.reshape(*stored.shape[:2], -1)[..., : self._colours + self._alpha]
+        height, width, _ = stored.shape
+        values = values.reshape(height, width, -1)[..., : self._colours + self._alpha]
+        largest = self._scale(values) if values.dtype.kind == "f" else 1.0
+        for rows in strips(height, width):
+            stored[rows] = self._converted(values[rows], largest)
+
+    def _converted(self, values: NDArray[Any], largest: float) -> NDArray[Any]:
+        """A strip of the file's samples as grey or RGB with straight alpha; float colours are divided by `largest`."""
+        top = 1
         if values.dtype.kind == "f":
-            values = self._unit_range(values)
-        elif values.dtype.itemsize > 1:
-            values = stretch_bits(values, self._page.bitspersample)
+            values = _finite(values)
+            values[..., : self._colours] /= largest
+        else:
+            if values.dtype.itemsize > 1:
+                values = stretch(values, (1 << self._page.bitspersample) - 1)
+            top = np.iinfo(values.dtype).max
         if self._page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            top = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
             values = np.concatenate([top - values[..., :1], values[..., 1:]], axis=-1)
         if self._ink_profile is not None:
             values = colour.inks_to_srgb(values, self._ink_profile)
-        if self._premultiplied:
-            values = straighten_alpha(values)
-        stored[...] = values
+        return straighten_alpha(values) if self._premultiplied else values
 
-    def _unit_range(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """Finite float32 samples; where they exceed 1 the largest becomes 1 and the scale is remembered."""
-        finite = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        largest = float(finite[..., : self._colours].max(initial=0.0))
+    def _scale(self, values: NDArray[Any]) -> float:
+        """The largest colour where it exceeds 1, which it is to become; else 1. The scale is remembered and noted."""
+        largest = max(
+            float(_finite(values[rows, :, : self._colours]).max(initial=1.0)) for rows in strips(*values.shape[:2])
+        )
         if largest > 1.0:
-            finite[..., : self._colours] /= largest
             self.metadata = replace(self.metadata, scale=largest)
             self.info = replace(self.info, notes=(*self.info.notes, f"Values up to {largest:g} were scaled to 1."))
-        return finite
+        return largest
+
+
+def _finite(values: NDArray[Any]) -> NDArray[np.float32]:
+    """A float32 copy in which 0 stands for what is no number."""
+    copy = values.astype(np.float32)
+    return np.nan_to_num(copy, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _orientation(page: tifffile.TiffPage) -> int:

@@ -18,7 +18,7 @@ from hub.errors import Busy, HubError, InvalidInput, TooLarge, UnsupportedMedia
 from hub.media.photo import Metadata, PhotoInfo
 
 MAX_MESSAGE_BYTES = 128 << 20
-_BLOBS = ("icc", "exif", "xmp")
+_BLOBS = ("icc", "exif", "xmp", "iptc")
 _ERRORS: Mapping[str, type[HubError]] = {
     kind.__name__: kind for kind in (Busy, InvalidInput, TooLarge, UnsupportedMedia)
 }

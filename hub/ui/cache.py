@@ -18,17 +18,12 @@ class PageCache:
     Jobs keep copies of their own, so anything here may go at any time; the least recently written goes first.
     """
 
-    def __init__(self, root: Path, *, max_bytes: int, max_age: float, min_free: int) -> None:
+    def __init__(self, root: Path, *, max_bytes: int, max_age: float) -> None:
         self.root = root.resolve()
         self.max_bytes = max_bytes
         self.max_age = max_age
-        self.min_free = min_free
         self._lock = threading.Lock()
         self.root.mkdir(parents=True, exist_ok=True)
-
-    def has_room(self) -> bool:
-        """Whether the disk has more free bytes than the hub must leave."""
-        return shutil.disk_usage(self.root).free > self.min_free
 
     def resolve(self, name: object) -> Path | None:
         """The cached file of that absolute path, or None when it is gone or was never inside the cache."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
@@ -13,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.service import Hub
 from hub.ui import look, text
-from hub.ui.page import build_page, page_cache
+from hub.ui.page import build_page
 
 RESERVED = ("/api", "/static_results", "/health", "/ready", "/metrics", "/docs", "/redoc", "/openapi.json", "/ws")
 _ASSETS = Path(__file__).parent / "assets"
@@ -36,18 +35,15 @@ class PageMount(Mount):
 
 
 class PageGate:
-    """ASGI middleware before Gradio: no upload onto a full disk, and no fetching from other machines on request."""
+    """ASGI middleware before Gradio: no fetching from other machines on request."""
 
-    def __init__(self, app: ASGIApp, *, has_room: Callable[[], bool]) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.has_room = has_room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
         if "/gradio_api/file=http" in path or "/gradio_api/proxy=" in path:
             await PlainTextResponse(text.GATE_REMOTE, status_code=403)(scope, receive, send)
-        elif path.endswith("/gradio_api/upload") and not self.has_room():
-            await PlainTextResponse(text.GATE_FULL, status_code=507)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
@@ -78,4 +74,4 @@ def mount_page(app: FastAPI, hub: Hub) -> None:
     plain = app.router.routes.pop()
     if not isinstance(plain, Mount):
         raise TypeError(f"Gradio was expected to add a Mount, not {plain!r}.")
-    app.router.routes.append(PageMount("", app=PageGate(plain.app, has_room=page_cache(hub).has_room), name="page"))
+    app.router.routes.append(PageMount("", app=PageGate(plain.app), name="page"))

@@ -38,7 +38,7 @@ def build_page(hub: Hub) -> gr.Blocks:
             photo = PhotoTab(hub, cache, load_examples(hub.settings.data_dir / "examples"))
         gr.HTML(_footer(), apply_default_css=False, elem_id="hub-footer")
         photo.restore_on_load(page)
-    page.queue(default_concurrency_limit=8, api_open=False)
+    page.api_open = False  # As an argument of `queue` it would build Gradio's application once more.
     return page
 
 
@@ -49,7 +49,6 @@ def page_cache(hub: Hub) -> PageCache:
         settings.data_dir / "page",
         max_bytes=max(2 * _GIB, 4 * settings.max_upload_mb * 1_000_000),
         max_age=_CACHE_SECONDS,
-        min_free=settings.min_free_mb * 1_000_000,
     )
 
 

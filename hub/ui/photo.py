@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from hub.errors import HubError, NotFound
+from hub.errors import Busy, HubError, NotFound
 from hub.jobs.manager import JobView
 from hub.jobs.model import Kind, Status
 from hub.media.image import encode
@@ -22,6 +22,7 @@ from hub.ui.picker import example_gallery, photo_picker, picked, refused
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
+PHOTOS_AT_ONCE = 4  # Photos that are opened, submitted or blended at a time, each kind of them.
 PREVIEW_SIDE = 800
 # Not a secret: it lets a reopened page read what it stored in the browser before the server restarted.
 _STORAGE_CIPHER = "uformer-hub-page"
@@ -48,6 +49,7 @@ class PhotoTab:
             [self.model, self.model_note, *self._watched],
             show_progress="hidden",
             api_visibility="private",
+            concurrency_limit=None,
         )
 
     def _build(self) -> None:
@@ -113,9 +115,10 @@ class PhotoTab:
         ]
 
     def _connect(self) -> None:
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        self.picker.upload(self._take_upload, None, self.picker, concurrency_limit=4, **quiet)
-        self.gallery.select(self._take_example, None, self.picker, **quiet)
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+        bounded = {**quiet, "concurrency_limit": PHOTOS_AT_ONCE}
+        self.picker.upload(self._take_upload, None, self.picker, **bounded)
+        self.gallery.select(self._take_example, None, self.picker, **bounded)
         self.task.change(self._change_task, [self.task, self.model], [self.model, self.model_note], **quiet)
         self.model.change(self._note, self.model, self.model_note, **quiet)
         # Not preprocessed: the hub checks the values itself and says what is wrong where the page can show it.
@@ -124,18 +127,16 @@ class PhotoTab:
             [self.picker, self.task, self.model, self.patches, self.strength],
             [self.picker, *self._watched],
             preprocess=False,
-            concurrency_limit=4,
-            **quiet,
+            **bounded,
         ).then(None, js=_SHOW_STAGE, api_visibility="private")
-        self.timer.tick(self._watch, self.job, self._watched, concurrency_limit=None, **quiet)
-        self.cancel.click(self._cancel, self.job, self._watched, concurrency_limit=None, **quiet)
+        self.timer.tick(self._watch, self.job, self._watched, **quiet)
+        self.cancel.click(self._cancel, self.job, self._watched, **quiet)
         self.blend.input(
             self._reblend,
             [self.job, self.blend],
             [self.stage, self.compare, self.download],
             trigger_mode="always_last",
-            concurrency_limit=4,
-            **quiet,
+            **bounded,
         )
 
     def _take_upload(self, event: gr.EventData) -> dict[str, Any]:
@@ -197,13 +198,13 @@ class PhotoTab:
         )
         try:
             with path.open("rb") as stream:
-                job = self._hub.submit_photo(stream, photo["name"], options)
-            return {self.job: {"id": job.id}, **self._show(self._hub.view(job.id, Kind.IMAGE))}
+                job = {"id": self._hub.submit_photo(stream, photo["name"], options).id}
         except HubError as error:
             return self._idle(stage.problem(error.message))
         except Exception:
             log.exception("Submitting a photo failed.")
             return self._idle(stage.problem(text.SERVER_ERROR))
+        return {self.job: job, **self._look(job, fresh=True)}
 
     def _watch(self, job: Any) -> Updates:
         return self._look(job, fresh=False)
@@ -215,6 +216,8 @@ class PhotoTab:
             if view.job.status.finished or fresh:
                 return self._show(view)
             return {self.stage: stage.working(view)}
+        except Busy as error:  # It passes: the next look will tell.
+            return self._working(stage.busy(error.message))
         except (NotFound, KeyError, TypeError):  # deleted meanwhile, or another version's browser state
             return {self.job: None, **self._idle(stage.empty())}
         except Exception:
@@ -223,21 +226,30 @@ class PhotoTab:
 
     def _cancel(self, job: Any) -> Updates:
         try:
-            view = self._hub.cancel(str(job["id"]))
+            return self._show(self._hub.cancel(str(job["id"])))
         except (NotFound, KeyError, TypeError):
             return {self.job: None, **self._idle(stage.empty())}
-        if view.job.status.finished:
-            return self._show(view)
-        return {self.cancel: gr.Button(text.CANCELLING, interactive=False)}
+        except HubError as error:
+            reason = error.message
+        except Exception:
+            log.exception("Cancelling job %r failed.", job)
+            reason = text.SERVER_ERROR
+        # The job goes on and so does the page, which would soon replace these words on the stage.
+        gr.Warning(text.CANCEL_FAILED.format(reason=reason))
+        return {self.timer: gr.Timer(active=True)}
 
     def _reblend(self, job: Any, strength: float) -> Updates:
         try:
             view = self._hub.reblend(str(job["id"]), float(strength))
+            updates = self._pictures(view)
+            updates.pop(self.blend)
+            return {self.stage: stage.finished(view, models.model_names(self._hub.catalog)), **updates}
         except HubError as error:
-            return {self.stage: stage.problem(text.REBLEND_FAILED.format(reason=error.message))}
-        updates = self._pictures(view)
-        updates.pop(self.blend)
-        return {self.stage: stage.finished(view, models.model_names(self._hub.catalog)), **updates}
+            reason = error.message
+        except Exception:
+            log.exception("Blending job %r again failed.", job)
+            reason = text.SERVER_ERROR
+        return {self.stage: stage.problem(text.REBLEND_FAILED.format(reason=reason))}
 
     def _show(self, view: JobView) -> Updates:
         """Everything the page shows of a job in whatever state."""
@@ -249,10 +261,14 @@ class PhotoTab:
                 return self._idle(stage.problem(view.job.error or text.SERVER_ERROR))
             case Status.CANCELLED:
                 return self._idle(stage.cancelled())
+        return self._working(stage.working(view))
+
+    def _working(self, words: str) -> Updates:
+        """A job is watched: `words` fill the stage until the timer's next look."""
         return {
             self.timer: gr.Timer(active=True),
             self.run: gr.Button(text.RUNNING, interactive=False),
-            self.stage: stage.working(view),
+            self.stage: words,
             self.cancel: gr.Button(text.CANCEL, visible=True, interactive=True),
             self.result: gr.Column(visible=False),
         }

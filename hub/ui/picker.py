@@ -64,9 +64,9 @@ def picked(name: str, caption: str, preview: str, **source: str) -> dict[str, An
     }
 
 
-def refused(message: str, keep: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The picker's value with an error below: with the photo it had, or with none."""
-    return {**(keep or {}), "error": message}
+def refused(message: str) -> dict[str, Any]:
+    """The picker's value without a photo, and with an error below."""
+    return {"error": message}
 
 
 def example_gallery(examples: Sequence[Example]) -> gr.HTML:

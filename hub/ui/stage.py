@@ -12,6 +12,8 @@ from hub.jobs.manager import JobView
 from hub.jobs.model import Job, Status
 from hub.ui import text
 
+# Up to here a job has only announced its next step, and its pace says nothing: a photo of one tile stays here.
+PREPARED_PERCENT = 8
 _EMPTY_ICON = (
     '<svg viewBox="0 0 64 48" aria-hidden="true" focusable="false"><rect x="4" y="4" width="56" height="40" rx="6"/>'
     '<path d="M32 4v40M27 24l-6-5m6 5l-6 5M37 24l6-5m-6 5l6 5"/></svg>'
@@ -39,15 +41,24 @@ def cancelled() -> str:
     )
 
 
+def busy(message: str) -> str:
+    """While the hub cannot tell how the job stands."""
+    return (
+        f'<div class="hub-stage hub-quiet" role="status"><h3>{text.BUSY_TITLE}</h3>'
+        f"<p>{html.escape(message)}</p><p>{text.BUSY_HINT}</p></div>"
+    )
+
+
 def working(view: JobView) -> str:
-    """A pending or running job: place in the queue, or a bar with percentage and time left."""
+    """A pending or running job: place in the queue, or a bar with percentage and time left once they are measured."""
     name = html.escape(view.job.filename)
+    percent, aside = None, ""
     if view.job.status is Status.PENDING:
-        title, percent, message = text.QUEUED_TITLE, None, queue_words(view.queue_position)
-        aside = ""
+        title, message = text.QUEUED_TITLE, queue_words(view.queue_position)
     else:
-        title, percent, message = text.WORKING_TITLE, view.progress, view.message
-        aside = f"{percent} % · {eta_words(view.eta_seconds)}"
+        title, message = text.WORKING_TITLE, view.message
+        if view.progress > PREPARED_PERCENT:
+            percent, aside = view.progress, f"{view.progress} % · {eta_words(view.eta_seconds)}"
     amount = "" if percent is None else f' aria-valuenow="{percent}" aria-valuetext="{html.escape(aside)}"'
     fill = "<i></i>" if percent is None else f'<span style="width:{percent}%"></span>'
     return (

@@ -87,6 +87,13 @@ def test_no_memory_even_for_the_smallest_tile() -> None:
     assert raised.value.code == "out_of_memory"
 
 
+def test_an_overlap_that_no_tile_allows() -> None:
+    with pytest.raises(InvalidInput, match="An overlap of 96 is too large: it may be half a tile") as raised:
+        restore_photo(photo(), Halver(), RestoreOptions(overlap=96), limits=LIMITS)
+
+    assert raised.value.code == "not_restorable"
+
+
 @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan"), float("inf")])
 def test_strength_out_of_range(strength: float) -> None:
     with pytest.raises(InvalidInput, match="between 0 and 1"):

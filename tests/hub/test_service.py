@@ -16,10 +16,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from hub.engine import Priority
 from hub.errors import Conflict, InvalidInput, NotFound, TooLarge, UnsupportedMedia
 from hub.jobs.model import Kind, Status
 from hub.service import VERSION, Hub, PhotoOptions
 from hub.settings import CHECKOUT, Settings
+from uformer.checkpoint import save_model
 from uformer.model import VARIANTS, Uformer
 
 SECONDS = 120
@@ -93,6 +95,84 @@ def test_a_change_of_strength_gives_what_a_run_with_it_gives(
 
     hub.reblend(changed, 0)
     assert np.array_equal(pixels(hub.result_file(hub.view(changed).job.result_path or "")), noisy_photo)
+
+
+def test_what_the_output_format_costs_is_noted(hub: Hub, tmp_path: Path, noisy_photo: NDArray[np.uint8]) -> None:
+    path = tmp_path / "see-through.png"
+    Image.fromarray(noisy_photo).convert("RGBA").save(path)
+    expected = ["JPEG has no transparency: the picture was put on white."]
+
+    view = hub.manager.wait(submit(hub, path, output_format="jpeg", display=True), SECONDS)
+    again = hub.reblend(view.job.id, 0.5)
+
+    for job in (view.job, again.job):
+        assert job.result is not None, job.error
+        assert job.result["format"] == "jpeg"
+        assert job.result["notes"] == expected
+
+
+def test_an_impossible_output_format_fails_before_the_network_runs(hub: Hub, tmp_path: Path) -> None:
+    path = tmp_path / "long.png"
+    Image.new("RGB", (16_400, 8)).save(path)
+    tiles = hub.engine.status().tiles
+
+    view = hub.manager.wait(submit(hub, path, output_format="webp"), SECONDS)
+
+    assert (view.job.status, view.job.error_code) == (Status.FAILED, "too_long_for_format")
+    assert hub.engine.status().tiles == tiles
+
+
+def test_a_change_of_strength_cut_short_by_a_crash_is_finished(
+    settings: Settings, noisy_png: Path, noisy_photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(settings) as hub:
+        job_id = submit(hub, noisy_png, display=True)
+        hub.manager.wait(job_id, SECONDS)
+
+        def die(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(hub.files, "put_staged", die)
+        with pytest.raises(KeyboardInterrupt):
+            hub.reblend(job_id, 0)
+
+    with running(settings) as hub:
+        job = hub.view(job_id).job
+        assert job.result is not None
+        assert job.result["strength"] == 0
+        assert np.array_equal(pixels(hub.result_file(job.result_path or "")), noisy_photo)
+        assert np.array_equal(pixels(hub.display_files(job_id)[1]), noisy_photo)
+
+
+def test_a_replaced_file_of_weights_is_used_from_the_next_job_on(settings: Settings, noisy_png: Path) -> None:
+    weights_dir = settings.data_dir / "own"
+    weights_dir.mkdir(parents=True)
+
+    def put_weights(seed: int) -> None:
+        torch.manual_seed(seed)
+        save_model(Uformer(VARIANTS["uformer_16"]), weights_dir / "mine.safetensors")
+
+    def restored(hub: Hub) -> NDArray[Any]:
+        view = hub.manager.wait(submit(hub, noisy_png, model_name="mine"), SECONDS)
+        assert view.job.status is Status.COMPLETED, view.job.error
+        return pixels(hub.result_file(view.job.result_path or ""))
+
+    settings = settings.model_copy(update={"weights_dir": weights_dir, "cpu_backend": "torch"})
+    put_weights(1)
+    with running(settings) as hub:
+        first = restored(hub)
+        assert np.array_equal(restored(hub), first)
+        assert hub.engine.status().loads == 1
+
+        with hub.engine.session("mine", Priority.IMAGE):
+            put_weights(2)
+            assert np.array_equal(restored(hub), first), "A job joined others that use the old weights."
+
+        second = restored(hub)
+        assert not np.array_equal(second, first)
+        assert hub.engine.status().loads == 2
+    with running(settings) as hub:
+        assert np.array_equal(restored(hub), second)
 
 
 def test_only_a_finished_display_job_can_be_blended_again(hub: Hub, noisy_png: Path) -> None:

@@ -14,8 +14,9 @@ from hub.settings import CHECKOUT, Settings, read_settings
     ("environment", "message"),
     [
         ({"HUB_TILE": "200"}, "HUB_TILE must be a multiple of 128, not 200"),
-        ({"HUB_TILE": "128", "HUB_OVERLAP": "96"}, "HUB_OVERLAP must be at most half a tile, 64 pixels"),
-        ({"HUB_TILE_MEGAPIXELS": "0.1", "HUB_OVERLAP": "160"}, "HUB_OVERLAP must be at most half a tile, 128 pixels"),
+        ({"HUB_TILE": "128", "HUB_OVERLAP": "96"}, "must be at most half a tile, 64 pixels"),
+        ({"HUB_TILE_MEGAPIXELS": "0.1", "HUB_OVERLAP": "160"}, "must be at most half a tile, 128 pixels"),
+        ({"HUB_WHOLE_MEGAPIXELS": "0.05", "HUB_OVERLAP": "96"}, "must be at most half a tile, 64 pixels"),
         ({"HUB_PORT": "70000"}, "HUB_PORT"),
         ({"HUB_FETCH_URLS": "not json"}, "JSON"),
     ],

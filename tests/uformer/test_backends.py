@@ -96,13 +96,42 @@ def test_compiled_graphs_are_kept_on_disk(tile: NDArray[np.uint8], tmp_path: Pat
 
     compiled, blob = run()
     written = blob.stat().st_mtime_ns
-    cached, _ = run()
+    backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32", cache_dir=tmp_path)
+    cached = backend.run(tile[None])  # Waits for the graph, which is there at once: no bridge is needed.
+    backend.close()
     assert blob.stat().st_mtime_ns == written, "It was compiled again."
     np.testing.assert_array_equal(cached, compiled)
     blob.write_bytes(b"damaged")
     mended, _ = run()
     assert blob.stat().st_size > 1000
     np.testing.assert_array_equal(mended, compiled)
+
+
+def test_torch_runs_what_openvino_cannot_compile(
+    tile: NDArray[np.uint8],
+    expected: NDArray[np.float32],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("unsupported operation")
+
+    monkeypatch.setattr("uformer.openvino_backend.build_graph", fail)
+    backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32", bridge=False)
+    for _ in range(2):
+        assert psnr(backend.run(tile[None])[0], expected) >= 100
+    backend.close()
+    assert caplog.text.count("unsupported operation") == 1
+
+
+def test_torch_takes_over_where_openvino_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("no plugin")
+
+    monkeypatch.setattr("openvino.Core", fail)
+    assert open_backend(load_model(WEIGHTS), device="cpu").name.startswith("torch-cpu")
+    with pytest.raises(ValueError, match="no plugin"):
+        open_backend(load_model(WEIGHTS), device="cpu", cpu_backend="openvino")
 
 
 def test_the_cache_forgets_the_oldest_graphs(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,25 @@ def test_strength_blends_and_rounds_once(strength: float) -> None:
     assert np.abs(result.image - expected).max() <= (0 if strength in (0, 1) else 1)
     full = restorer(ArithmeticRunner(lambda x: 1 - x)).restore(image).image
     np.testing.assert_array_equal(blend(image, full, strength), result.image)
+
+
+def test_a_thin_image_takes_no_more_memory_than_its_pixels_ask_for() -> None:
+    image = random_image((1, 200_000, 3), "uint8")
+    tracemalloc.start()
+    result = restorer(ArithmeticRunner(lambda x: 1 - x)).restore(image)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(result.image, 255 - image)
+    assert peak < 20e6
+
+
+def test_24_megapixels_take_little_more_than_their_input_and_output() -> None:
+    image = np.zeros((4000, 6000, 3), np.uint8)
+    tracemalloc.start()
+    restorer(ArithmeticRunner(lambda x: 1 - x), max_tile_pixels=400_000).restore(image)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < image.nbytes + 200e6
 
 
 def test_alpha_is_left_alone_and_values_are_clipped() -> None:
@@ -175,13 +195,17 @@ def shipped() -> Iterator[Restorer]:
     backend.close()
 
 
-def test_tiles_agree_with_the_whole_to_60_db(shipped: Restorer, noisy_real_photo: NDArray[np.uint8]) -> None:
+def test_tiles_agree_with_the_whole_to_60_db_and_gain_6(
+    shipped: Restorer, real_photo: NDArray[np.uint8], noisy_real_photo: NDArray[np.uint8]
+) -> None:
     image = noisy_real_photo.astype(np.float32) / 255
     whole = shipped.restore(image, RestoreOptions(whole=True))
     tiled = shipped.restore(image)
     assert whole.report.whole
     assert tiled.report.tiles >= 4
     assert psnr(whole.image, tiled.image) >= 60
+    clean = real_photo / 255
+    assert psnr(tiled.image.clip(0, 1), clean) - psnr(image, clean) >= 6
 
 
 def test_no_grid_shows_in_a_flat_region(shipped: Restorer) -> None:

@@ -25,6 +25,14 @@ def test_unknown_path(client: TestClient, path: str) -> None:
     }
 
 
+def test_unknown_path_behind_a_proxy(client: TestClient) -> None:
+    behind = TestClient(client.app, root_path="/restore")
+
+    assert behind.get("/restore/api/nothing").json()["detail"] == (
+        "There is nothing at /restore/api/nothing; /restore/docs lists every address."
+    )
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [

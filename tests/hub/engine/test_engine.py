@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,33 @@ def test_two_long_jobs_advance_together(engine: Engine, backend: Any, in_thread:
     backend.free()
     assert first.result(60) == list(range(100))
     assert second.result(60) == list(range(100, 200))
+
+
+def test_jobs_of_different_tile_shapes_take_turns_by_slices(backend: Any, clock: Any, in_thread: Any, wait_until: Any):
+    backend.largest = 1
+    backend.tile_ms = 100.0
+    backend.hold()
+    engine = Engine(lambda _name: backend, slice_ms=550, clock=clock)
+    engine.start()
+
+    def restore_sides(side: int) -> None:
+        with engine.session("m", Priority.IMAGE) as session:
+            assert len(list(session.map(np.full((side, side, 3), side, np.uint8) for _ in range(50)))) == 50
+
+    jobs = [in_thread(lambda: restore_sides(8))]
+    wait_until(lambda: engine.status().queued[Priority.IMAGE] == 1)
+    jobs.append(in_thread(lambda: restore_sides(16)))
+    for batch in range(1, 62):
+        # Both jobs keep a tile waiting before each batch, so that the engine always has the choice.
+        wait_until(lambda batch=batch: len(backend.ran) == batch and engine.status().queued[Priority.IMAGE] == 3)
+        backend.let(1)
+    sides = [side for batch in backend.ran[:60] for side in batch]
+    assert abs(sides.count(8) - 30) <= 5
+    assert sum(before != after for before, after in pairwise(sides)) <= 14
+    backend.free()
+    for job in jobs:
+        job.result(60)
+    engine.stop()
 
 
 def test_many_jobs_at_once_all_end_right(engine: Engine, backend: Any, in_thread: Any):
@@ -203,6 +231,55 @@ def test_a_session_that_waits_for_memory_can_be_cancelled(make_backend: Any, in_
         stop.set()
         with pytest.raises(Cancelled):
             waiting.result(60)
+    engine.stop()
+
+
+def test_steady_traffic_on_one_model_does_not_keep_another_out(make_backend: Any, in_thread: Any, wait_until: Any):
+    engine = Engine(lambda _name: make_backend(), memory_budget=100)
+    engine.start()
+    enough = threading.Event()
+
+    def traffic() -> None:
+        while not enough.is_set():
+            restore(engine, range(2), model="a")
+
+    in_use = threading.Event()
+
+    def overlap() -> None:
+        while not enough.is_set():
+            with engine.session("a", Priority.IMAGE):
+                in_use.set()
+                # Hold on until another has come, so that the model is never idle; live sessions pass the line.
+                with engine.session("a", Priority.LIVE):
+                    pass
+                enough.wait(0.005)
+
+    users = [in_thread(work) for work in (traffic, overlap, overlap, overlap)]
+    assert in_use.wait(60)
+    waiting = in_thread(lambda: restore(engine, range(2), model="b"))
+    assert waiting.result(60) == [0, 1]
+    enough.set()
+    for user in users:
+        user.result(60)
+    engine.stop()
+
+
+def test_a_live_session_passes_those_who_wait_for_memory(make_backend: Any, in_thread: Any, wait_until: Any):
+    engine = Engine(lambda _name: make_backend(), memory_budget=100)
+    engine.start()
+    asked: list[None] = []
+    with engine.session("a", Priority.IMAGE):
+
+        def wait_for_b() -> None:
+            with engine.session("b", Priority.IMAGE, cancelled=lambda: asked.append(None) is not None):
+                pass
+
+        waiting = in_thread(wait_for_b)
+        wait_until(lambda: len(asked) >= 3)
+        live = in_thread(lambda: restore(engine, range(2), Priority.LIVE, model="a"))
+        assert live.result(60) == [0, 1]
+        assert not waiting.done()
+    waiting.result(60)
     engine.stop()
 
 

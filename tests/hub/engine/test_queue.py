@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,13 @@ from hub.engine.queue import Lane, Priority, Tile, TileKind, TileQueue
 
 SMALL = TileKind("m", 256, 256, "uint8")
 LARGE = TileKind("m", 512, 512, "uint8")
+WIDE = TileKind("m", 256, 512, "uint8")
+TILE_MS = 10.0
 PIXELS = np.zeros((1, 1, 3), np.uint8)
+
+
+def tile_ms(_kind: TileKind) -> float:
+    return TILE_MS
 
 
 def lane_with(queue: TileQueue, count: int, priority: Priority = Priority.IMAGE, kind: TileKind = SMALL) -> Lane:
@@ -27,9 +34,9 @@ def fill(queue: TileQueue, lane: Lane, count: int, kind: TileKind = SMALL) -> li
     return tiles
 
 
-def serve(queue: TileQueue, capacity: int = 1, cost: float = 10.0) -> list[Lane]:
+def serve(queue: TileQueue, capacity: int = 1, cost: float = TILE_MS) -> list[Lane]:
     """Take the next batch at `cost` milliseconds a tile; returns whose tiles it held."""
-    batch = queue.next_batch(lambda _kind: capacity)
+    batch = queue.next_batch(lambda _kind: capacity, tile_ms)
     queue.charge(batch, cost * len(batch))
     return [tile.lane for tile in batch]
 
@@ -37,7 +44,7 @@ def serve(queue: TileQueue, capacity: int = 1, cost: float = 10.0) -> list[Lane]
 def test_nothing_waiting_gives_an_empty_batch():
     queue = TileQueue()
     lane_with(queue, 0)
-    assert queue.next_batch(lambda _kind: 4) == []
+    assert queue.next_batch(lambda _kind: 4, tile_ms) == []
     assert len(queue) == 0
 
 
@@ -95,14 +102,16 @@ def test_only_tiles_of_one_model_shape_and_type_share_a_batch():
     assert serve(queue, capacity=8) == [first, alike]
 
 
-def test_lanes_share_time_and_not_tiles():
-    queue = TileQueue()
+@pytest.mark.parametrize("slice_ms", [0.0, 200.0])
+def test_lanes_share_time_and_not_tiles(slice_ms: float):
+    queue = TileQueue(slice_ms)
+    costs = {SMALL: 10.0, LARGE: 100.0}
     cheap = lane_with(queue, 1000, kind=SMALL)
     costly = lane_with(queue, 1000, kind=LARGE)
     served = Counter[Lane]()
     for _ in range(220):
-        batch = queue.next_batch(lambda _kind: 1)
-        queue.charge(batch, 100 if batch[0].kind == LARGE else 10)
+        batch = queue.next_batch(lambda _kind: 1, costs.get)
+        queue.charge(batch, costs[batch[0].kind])
         served[batch[0].lane] += 1
     assert served == {cheap: 200, costly: 20}
 
@@ -134,34 +143,34 @@ def test_the_oldest_tile_of_a_lane_decides_the_kind():
     lane = lane_with(queue, 1, kind=LARGE)
     fill(queue, lane, 2, SMALL)
     fill(queue, lane, 1, LARGE)
-    kinds = [[tile.kind for tile in queue.next_batch(lambda _kind: 4)] for _ in range(2)]
+    kinds = [[tile.kind for tile in queue.next_batch(lambda _kind: 4, tile_ms)] for _ in range(2)]
     assert kinds == [[LARGE, LARGE], [SMALL, SMALL]]
 
 
 def test_capacity_is_asked_for_the_kind_of_the_batch():
     queue = TileQueue()
     lane_with(queue, 9, kind=LARGE)
-    assert len(queue.next_batch(lambda kind: 2 if kind == LARGE else 8)) == 2
+    assert len(queue.next_batch(lambda kind: 2 if kind == LARGE else 8, tile_ms)) == 2
 
 
 def test_tiles_put_back_go_first_and_in_their_order():
     queue = TileQueue()
     lane = lane_with(queue, 6)
-    batch = queue.next_batch(lambda _kind: 4)
+    batch = queue.next_batch(lambda _kind: 4, tile_ms)
     queue.put_back(batch)
-    assert queue.next_batch(lambda _kind: 4) == batch
+    assert queue.next_batch(lambda _kind: 4, tile_ms) == batch
     assert len(lane) == 2
 
 
 def test_a_tile_marked_alone_shares_no_batch():
     queue = TileQueue()
     lane_with(queue, 4)
-    batch = queue.next_batch(lambda _kind: 2)
+    batch = queue.next_batch(lambda _kind: 2, tile_ms)
     for tile in batch:
         tile.alone = True
     queue.put_back(batch)
-    assert [queue.next_batch(lambda _kind: 4) for _ in range(2)] == [[batch[0]], [batch[1]]]
-    assert len(queue.next_batch(lambda _kind: 4)) == 2
+    assert [queue.next_batch(lambda _kind: 4, tile_ms) for _ in range(2)] == [[batch[0]], [batch[1]]]
+    assert len(queue.next_batch(lambda _kind: 4, tile_ms)) == 2
 
 
 def test_dropping_takes_out_the_named_tiles_only():
@@ -169,7 +178,7 @@ def test_dropping_takes_out_the_named_tiles_only():
     lane = lane_with(queue, 0)
     tiles = fill(queue, lane, 3)
     assert lane.drop({tiles[1].future}) == [tiles[1]]
-    assert queue.next_batch(lambda _kind: 4) == [tiles[0], tiles[2]]
+    assert queue.next_batch(lambda _kind: 4, tile_ms) == [tiles[0], tiles[2]]
 
 
 def test_closing_a_lane_returns_its_tiles_and_leaves_the_others():
@@ -189,9 +198,11 @@ LANES = st.lists(
 )
 
 
-@given(lanes=LANES, capacity=st.integers(1, 7))
-def test_every_tile_is_served_once_in_a_lawful_batch(lanes: list[tuple[Priority, list[TileKind]]], capacity: int):
-    queue = TileQueue()
+@given(lanes=LANES, capacity=st.integers(1, 7), slice_ms=st.sampled_from([0.0, 25.0, 1000.0]))
+def test_every_tile_is_served_once_in_a_lawful_batch(
+    lanes: list[tuple[Priority, list[TileKind]]], capacity: int, slice_ms: float
+):
+    queue = TileQueue(slice_ms)
     added: list[Tile] = []
     for priority, kinds in lanes:
         lane = lane_with(queue, 0, priority)
@@ -200,7 +211,7 @@ def test_every_tile_is_served_once_in_a_lawful_batch(lanes: list[tuple[Priority,
     served: list[Tile] = []
     while queue:
         most_urgent = min(priority for priority, count in queue.waiting().items() if count)
-        batch = queue.next_batch(lambda _kind: capacity)
+        batch = queue.next_batch(lambda _kind: capacity, tile_ms)
         assert 1 <= len(batch) <= capacity
         assert batch[0].lane.priority == most_urgent
         assert len({tile.group for tile in batch}) == 1

@@ -53,6 +53,21 @@ def test_compiling_another_batch_size_is_not_taken_for_its_speed(sizer: BatchSiz
     assert sizer.capacity(KIND, 250) == 16
 
 
+def test_the_cost_of_a_tile_is_known_once_one_was_run(sizer: BatchSizer):
+    assert sizer.tile_ms(KIND) is None
+    sizer.ran(KIND, 2, 100)
+    assert sizer.tile_ms(KIND) == 50
+
+
+def test_reloading_a_graph_now_and_then_hardly_moves_the_estimate(sizer: BatchSizer):
+    for _ in range(10):
+        for milliseconds in (2000, 100, 100, 100, 100):
+            sizer.ran(KIND, 1, milliseconds)
+    cost = sizer.tile_ms(KIND)
+    assert cost is not None
+    assert 99 < cost < 120
+
+
 def test_the_estimate_follows_a_lasting_change(sizer: BatchSizer):
     for _ in range(3):
         sizer.ran(KIND, 1, 10)

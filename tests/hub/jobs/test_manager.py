@@ -182,27 +182,6 @@ def test_a_job_whose_upload_is_gone_says_so(bench: MakeBench) -> None:
     assert (view.job.status, view.job.error_code) == (Status.FAILED, "upload_missing")
 
 
-def test_a_completed_job_can_get_another_result(bench: MakeBench) -> None:
-    hub = bench()
-    job = hub.manager.wait(hub.submit().id, 10).job
-    path = JobContext(job, hub.files).publish(".bin", lambda path: path.write_bytes(b"softer"))
-    view = hub.manager.update_result(job.id, Outcome(path, {"strength": 0.5}))
-    assert (view.job.result, view.progress) == ({"strength": 0.5}, 100)
-    assert hub.files.resolve(path).read_bytes() == b"softer"
-    assert len(hub.results()) == 1
-
-
-def test_another_result_of_a_job_deleted_meanwhile_is_not_kept(bench: MakeBench) -> None:
-    hub = bench()
-    job = hub.manager.wait(hub.submit().id, 10).job
-    context = JobContext(job, hub.files)
-    hub.manager.delete(job.id)
-    path = hub.files.publish(job, ".bin", lambda path: path.write_bytes(b"late"))
-    with pytest.raises(NotFound):
-        hub.manager.update_result(context.job.id, Outcome(path, {}))
-    assert hub.results() == []
-
-
 def test_progress_never_goes_back_for_one_who_polls(bench: MakeBench) -> None:
     def count(context: JobContext) -> Outcome:
         for step in range(50):

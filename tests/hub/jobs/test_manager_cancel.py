@@ -99,19 +99,21 @@ def test_cancels_that_race_with_the_finish(bench: MakeBench) -> None:
     hub.manager.delete(hub.manager.wait(hub.submit().id, 10).job.id)
     usual = time.monotonic() - begun
     ends = {Status.COMPLETED: 0, Status.CANCELLED: 0}
-    for _ in range(60):
+    while sum(ends.values()) < 60 or not all(ends.values()):
+        assert sum(ends.values()) < 1000, ends
         job = hub.submit()
         time.sleep(chance.uniform(0, usual))
         answer = hub.manager.cancel(job.id).job.status
         view = hub.manager.wait(job.id, 10)
         assert view.job.status is answer
         ends[answer] += 1
+        # However fast the machine is just now, about half of the cancels come to lie before the end, half behind it.
+        usual *= 0.9 if answer is Status.COMPLETED else 1.1
         if answer is Status.COMPLETED:
             assert view.job.result_path is not None
             assert hub.files.resolve(view.job.result_path).read_bytes() == b"content"
         else:
             assert job.id not in hub.files.stored_ids()
-    assert all(ends.values()), ends
     assert len(hub.results()) == ends[Status.COMPLETED]
 
 

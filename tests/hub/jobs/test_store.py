@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from hub.errors import Conflict, NotFound
+from hub.errors import Conflict, HubError, NotFound
 from hub.jobs.model import TRANSITIONS, Job, Kind, Status
 from hub.jobs.store import JobStore
 
@@ -61,10 +61,36 @@ def test_every_connection_is_durable(tmp_path: Path, store: JobStore) -> None:
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 60_000}
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
-def test_a_database_in_memory_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="must be a file"):
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite://", "must be a file"),
+        ("sqlite:///:memory:", "must be a file"),
+        ("hub.sqlite3", "not one that SQLAlchemy understands"),
+        ("nothing://user:geheim@host/hub", "nothing"),
+        ("sqlite:////dev/null/hub.sqlite3", "/dev/null"),
+        ("sqlite:////dev", "unable to open"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_refused_in_one_line(url: str, words: str) -> None:
+    with pytest.raises(HubError, match=words) as raised:
         JobStore(url)
+    assert raised.value.code == "bad_database"
+    assert "\n" not in raised.value.message
+    assert "geheim" not in raised.value.message
+
+
+@pytest.mark.parametrize("beginning", [b"This is no database. " * 1000, None])
+def test_a_damaged_database_is_refused(tmp_path: Path, store: JobStore, beginning: bytes | None) -> None:
+    for _ in range(200):
+        store.add(new_job())
+    store.close()
+    path = tmp_path / "hub.sqlite3"
+    content = path.read_bytes()
+    path.write_bytes(beginning or content[:8192] + bytes(len(content) - 8192))
+
+    with pytest.raises(HubError, match=r"hub\.sqlite3 cannot be used: .*(not a database|damaged|malformed)"):
+        JobStore(f"sqlite:///{path}")
 
 
 def test_an_unknown_id_is_not_found(store: JobStore) -> None:

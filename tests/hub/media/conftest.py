@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, TiffImagePlugin
 
 from hub.media.image import PhotoDecoder
+from hub.media.opening import open_source
+from hub.media.source import PhotoSource, stored_shape
 
 # Compressed (linear) values in place of sRGB's curve: a profile that visibly is not sRGB.
 WIDE_PRIMARIES = (0.7347, 0.2653, 1.0, 0.1596, 0.8404, 1.0, 0.0366, 0.0001, 1.0)
@@ -90,3 +94,15 @@ def png_bytes(width: int, height: int, bits: int, colour: int, rows: bytes, extr
 def write(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
+
+
+def read_traced(path: Path) -> tuple[PhotoSource, NDArray[Any], int]:
+    """A file's source, its pixels as it stores them, and the bytes allocated at most while they were read."""
+    source = open_source(path, 10_000_000)
+    stored = np.empty(stored_shape(source), source.info.dtype)
+    tracemalloc.start()
+    try:
+        source.read_into(stored)
+        return source, stored, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

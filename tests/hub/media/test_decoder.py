@@ -59,7 +59,7 @@ def test_a_file_that_takes_too_long_is_given_up_and_the_next_one_is_read(
         max_pixels=200_000_000, timeout=0.2, memory_bytes=3 << 30, workers=1, temp_dir=tmp_path / "pixels"
     )
     try:
-        decoder.probe(small)
+        decoder.decode(small)
         first = worker()
         started = time.monotonic()
         with pytest.raises(InvalidInput, match=r"within 0\.2 seconds") as caught:
@@ -72,7 +72,7 @@ def test_a_file_that_takes_too_long_is_given_up_and_the_next_one_is_read(
 
 
 def test_a_killed_worker_is_replaced(lone: PhotoDecoder, slow: Path, small: Path) -> None:
-    lone.probe(small)
+    lone.decode(small)
     victim = worker()
     timer = threading.Timer(0.3, victim.kill)
     timer.start()
@@ -82,7 +82,7 @@ def test_a_killed_worker_is_replaced(lone: PhotoDecoder, slow: Path, small: Path
     assert lone.decode(small).pixels.shape == (10, 20, 3)
     worker().kill()
     time.sleep(0.2)
-    assert lone.probe(small).width == 20
+    assert lone.decode(small).info.width == 20
 
 
 def test_memory_is_bounded(slow: Path, small: Path, tmp_path: Path) -> None:
@@ -95,6 +95,66 @@ def test_memory_is_bounded(slow: Path, small: Path, tmp_path: Path) -> None:
         assert isinstance(caught.value, TooLarge)
         assert caught.value.code == "too_much_memory"
         assert decoder.probe(small).height == 10
+    finally:
+        decoder.close()
+
+
+def test_new_photos_are_looked_at_while_every_decoder_is_busy(lone: PhotoDecoder, small: Path) -> None:
+    lone.decode(small)
+    busy = worker()
+    busy.suspend()
+    found: list[int] = []
+    job = threading.Thread(target=lambda: found.append(lone.decode(small).info.width))
+    job.start()
+    try:
+        assert lone.probe(small).width == 20
+        assert lone.preview(small).pixels.shape == (10, 20, 3)
+        assert job.is_alive()
+    finally:
+        busy.resume()
+        job.join()
+    assert found == [20]
+
+
+def test_a_slow_preview_holds_up_no_header(lone: PhotoDecoder, small: Path) -> None:
+    lone.preview(small)
+    busy = worker()
+    busy.suspend()
+    page = threading.Thread(target=lone.preview, args=(small,))
+    page.start()
+    try:
+        assert lone.probe(small).width == 20
+        assert page.is_alive()
+    finally:
+        busy.resume()
+        page.join()
+
+
+@pytest.mark.parametrize("name", ["probe", "preview", "decode"])
+def test_nobody_waits_for_a_worker_without_end(name: str, small: Path, tmp_path: Path) -> None:
+    decoder = PhotoDecoder(
+        max_pixels=1_000_000,
+        timeout=60,
+        memory_bytes=3 << 30,
+        workers=1,
+        temp_dir=tmp_path / "pixels",
+        max_wait=0.3,
+    )
+    call = getattr(decoder, name)
+    try:
+        call(small)
+        busy = worker()
+        busy.suspend()
+        first = threading.Thread(target=call, args=(small,))
+        first.start()
+        time.sleep(0.1)
+        with pytest.raises(Busy, match=r"waited 0\.3 seconds") as caught:
+            call(small)
+        assert caught.value.code == "decoder_busy"
+        assert caught.value.retry_after == 1
+        busy.resume()
+        first.join()
+        call(small)
     finally:
         decoder.close()
 
@@ -140,7 +200,7 @@ def test_many_threads_share_few_workers(lone: PhotoDecoder, tmp_path: Path) -> N
 
 
 def test_close_ends_workers_and_calls(lone: PhotoDecoder, slow: Path, small: Path) -> None:
-    lone.probe(small)
+    lone.decode(small)
     process = worker()
     threading.Timer(0.3, lone.close).start()
     with pytest.raises(Busy, match="shutting down"):
@@ -151,14 +211,14 @@ def test_close_ends_workers_and_calls(lone: PhotoDecoder, slow: Path, small: Pat
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_workers_do_not_outlive_a_killed_hub(busy: bool, slow: Path, tmp_path: Path) -> None:
+def test_workers_do_not_outlive_a_killed_hub(busy: bool, slow: Path, small: Path, tmp_path: Path) -> None:
     script = f"""
 import sys, threading, time
 from pathlib import Path
 import psutil
 from hub.media.image import PhotoDecoder
 decoder = PhotoDecoder(max_pixels=10**9, timeout=60, memory_bytes=3 << 30, workers=1, temp_dir=Path({str(tmp_path)!r}))
-decoder.probe(Path({str(slow)!r}))
+decoder.decode(Path({str(small)!r}))
 if {busy}:
     threading.Thread(target=decoder.decode, args=(Path({str(slow)!r}),), daemon=True).start()
     time.sleep(0.1)
@@ -179,7 +239,8 @@ def test_a_large_photo_costs_little_more_than_its_pixels(lone: PhotoDecoder, tmp
     rows = np.arange(4000, dtype=np.uint16)[:, None, None] * np.ones((1, 3000, 3), np.uint16)
     pixels = (rows % 251).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=90)
-    lone.probe(tmp_path / "a.jpg")
+    Image.new("RGB", (10, 10)).save(tmp_path / "small.jpg")
+    lone.decode(tmp_path / "small.jpg")
     before = worker().memory_info().rss
     photo = lone.decode(tmp_path / "a.jpg")
     with Path(f"/proc/{worker().pid}/status").open() as status:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from hub.media.pixels import on_white, stored_view, straighten_alpha, stretch_bits, to_depth, to_uint8, to_uint16
+from hub.media.pixels import on_white, stored_view, straighten_alpha, stretch, to_depth, to_uint8, to_uint16
 
 
 @pytest.mark.parametrize(
@@ -39,10 +41,28 @@ def test_rounding_to_eight_bits_is_to_the_nearest() -> None:
 @pytest.mark.parametrize("bits", [9, 10, 12, 14, 16, 32])
 def test_stretched_samples_fill_the_range(bits: int) -> None:
     top = (1 << bits) - 1
-    stretched = stretch_bits(np.array([0, top // 2, top], np.uint32), bits).tolist()
+    stretched = stretch(np.array([0, top // 2, top], np.uint32), top).tolist()
     assert stretched[0] == 0
     assert stretched[1] == pytest.approx(32767, abs=65)
     assert stretched[2] == 65535
+
+
+def test_every_sample_is_stretched_as_exact_arithmetic_does_it() -> None:
+    for top in (1000, 1023, 4095, 65534, 65535):
+        values = np.arange(65536, dtype=">u2")
+        exact = (np.minimum(values.astype(np.int64), top) * 65535 + top // 2) // top
+        np.testing.assert_array_equal(stretch(values, top), exact)
+    assert stretch(np.array([0, 255], np.uint8), 1023).tolist() == [0, 16336]
+
+
+def test_stretching_takes_little_memory() -> None:
+    values = np.full((1000, 1000), 900, np.uint16)
+    tracemalloc.start()
+    try:
+        stretch(values, 1023)
+        assert tracemalloc.get_traced_memory()[1] < 9e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_to_depth_leaves_what_fits_alone() -> None:

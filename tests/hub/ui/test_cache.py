@@ -11,7 +11,7 @@ from hub.ui.cache import PageCache
 
 @pytest.fixture
 def cache(tmp_path: Path) -> PageCache:
-    return PageCache(tmp_path / "page", max_bytes=1000, max_age=3600, min_free=0)
+    return PageCache(tmp_path / "page", max_bytes=1000, max_age=3600)
 
 
 def add(cache: PageCache, size: int, age: float) -> Path:
@@ -67,8 +67,3 @@ def test_a_copy_keeps_its_address_until_the_content_changes(cache: PageCache, tm
     assert second != first
     assert (first.read_bytes(), second.read_bytes()) == (b"one", b"two")
     assert [path.name for path in second.parent.iterdir()] == ["after.png"]
-
-
-def test_room_is_what_the_hub_must_leave_free(tmp_path: Path) -> None:
-    assert PageCache(tmp_path, max_bytes=1, max_age=1, min_free=0).has_room()
-    assert not PageCache(tmp_path, max_bytes=1, max_age=1, min_free=1 << 62).has_room()

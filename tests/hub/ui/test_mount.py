@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from hub.api.app import create_app
 from hub.service import Hub
 from hub.settings import Settings
-from hub.ui.mount import PageGate, PageMount, mount_page
+from hub.ui.mount import PageMount, mount_page
 
 
 @pytest.fixture(scope="module")
@@ -106,16 +106,6 @@ def test_uploads_are_bounded_and_stay_in_the_data_directory(client: TestClient) 
 
     assert Path(path).is_relative_to(hub.settings.data_dir.resolve())
     assert Path(path).read_bytes() == b"some bytes"
-
-
-def test_no_upload_onto_a_full_disk() -> None:
-    async def page(scope: Scope, receive: Receive, send: Send) -> None:
-        await PlainTextResponse("page")(scope, receive, send)
-
-    for free, status in ((True, 200), (False, 507)):
-        client = TestClient(PageGate(page, has_room=lambda free=free: free))  # type: ignore[misc]
-        assert client.post("/gradio_api/upload").status_code == status
-        assert client.get("/").status_code == 200
 
 
 def test_reserved_paths_below_a_sub_path() -> None:

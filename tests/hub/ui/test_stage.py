@@ -28,7 +28,16 @@ def test_a_running_job_tells_how_far_it_is() -> None:
     assert "width:42%" in shown
     assert "42 % · about 1 min 15 s left" in shown
     assert "Restoring tile 5 of 12" in shown
-    assert "estimating" in stage.working(view(Status.PROCESSING))
+    assert "42 % · estimating" in stage.working(view(Status.PROCESSING, progress=42))
+
+
+def test_nothing_measured_is_no_number() -> None:
+    shown = stage.working(view(Status.PROCESSING, progress=8, message="Restoring tile 1 of 1", eta_seconds=0.9))
+
+    assert "Restoring tile 1 of 1" in shown
+    assert "%" not in shown
+    assert " left" not in shown
+    assert "aria-valuenow" not in shown
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,106 @@
+"""One decoder process as the hub sees it: started bare, asked over a socket, ended at will."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hub
+from hub.media import wire
+
+_ROOT = Path(next(iter(hub.__path__))).resolve().parent
+_START_SECONDS = 60.0
+# The decoder gets nothing else of the hub's environment: that may hold keys.
+_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT")
+
+
+class WorkerLostError(Exception):
+    """The process died or ran out of time."""
+
+    def __init__(self, timed_out: bool) -> None:
+        super().__init__()
+        self.timed_out = timed_out
+
+
+class Worker:
+    """One decoder process and the socket to it."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        self._channel, theirs = socket.socketpair()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by kill)
+        self._ready = False
+        self.requests = 0
+        paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "hub.media.worker", str(memory_bytes)],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=self._log,
+                cwd=_ROOT,
+                # Its own session: Ctrl-C reaches the hub alone, which then closes the socket.
+                start_new_session=True,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+                | {
+                    "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+                    "OMP_NUM_THREADS": "1",
+                    "OPENBLAS_NUM_THREADS": "1",
+                    "MALLOC_ARENA_MAX": "2",
+                },
+            )
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def ask(self, request: Mapping[str, Any], descriptor: int | None, timeout: float) -> dict[str, Any]:
+        """Send a request and wait for its answer. Raises WorkerLostError."""
+        try:
+            if not self._ready:
+                wire.receive(self._channel, _START_SECONDS)
+                self._ready = True
+            self.requests += 1
+            wire.send(self._channel, request, () if descriptor is None else (descriptor,))
+            reply, _ = wire.receive(self._channel, timeout)
+        except TimeoutError as error:
+            raise WorkerLostError(timed_out=self._ready) from error
+        except (EOFError, OSError, ValueError, TypeError) as error:
+            raise WorkerLostError(timed_out=self._wait() == -signal.SIGXCPU) from error
+        return reply
+
+    def _wait(self) -> int | None:
+        """The exit status of a process that has closed its socket."""
+        try:
+            return self._process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            return None
+
+    @property
+    def started(self) -> bool:
+        """Whether the process ever reported for work."""
+        return self._ready
+
+    def log_tail(self) -> str:
+        """The last of what the process wrote to its standard error."""
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - 2000))
+        return self._log.read().decode("utf-8", "replace").strip()
+
+    def kill(self) -> None:
+        """End the process; whoever waits for its answer is told."""
+        self._process.kill()
+        self._process.wait()
+
+    def dispose(self) -> None:
+        """End the process and give back what it held here. Only for the one who holds the worker."""
+        self.kill()
+        self._channel.close()
+        self._log.close()

@@ -1,0 +1,125 @@
+"""The engine, made when it is first needed, with its models kept to what the catalog's files are now."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hub.catalog import Catalog, ModelEntry
+from hub.errors import Cancelled
+from hub.parts import make_backend
+from hub.settings import Settings
+
+if TYPE_CHECKING:  # These import torch, which takes seconds: the server must listen before.
+    from hub.engine import Engine, EngineSession, Priority
+    from uformer.backends import Backend
+
+log = logging.getLogger(__name__)
+
+# A file, its modification time in nanoseconds and its size: as long as they stay, so does its content.
+Source = tuple[Path, int, int]
+
+
+class Networks:
+    """Opens sessions on the catalog's models; thread-safe."""
+
+    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._engine: Engine | None = None
+        self._sources: dict[str, Source | None] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    @property
+    def engine(self) -> Engine:
+        """The one owner of the accelerator; made and started when first asked for."""
+        with self._lock:
+            if self._engine is None:
+                from hub.engine import Engine
+
+                self._engine = Engine(
+                    self._load,
+                    memory_budget=self._settings.model_memory_mb * 1_000_000,
+                    batch_ms=self._settings.batch_ms,
+                )
+                if not self._stopping.is_set():
+                    self._engine.start()
+            return self._engine
+
+    def session(
+        self, name: str, priority: Priority, *, cancelled: Callable[[], bool] | None = None
+    ) -> AbstractContextManager[EngineSession]:
+        """As Engine.session, with the weights that the model's file holds now.
+
+        Where the file was replaced and jobs still run with its old weights, a session joins them.
+        """
+        self._unload_replaced(name)
+        return self.engine.session(name, priority, cancelled=cancelled)
+
+    def warm(self) -> None:
+        """Load what the first photo will need; a failure shows again, to somebody, when a job asks for it."""
+        from hub.engine import EngineStopped, Priority
+
+        began = time.monotonic()
+        try:
+            entry = self._catalog.default_model("denoise")
+            if not entry.installed:
+                return
+            with self.session(entry.name, Priority.IMAGE, cancelled=self._stopping.is_set) as session:
+                # One tile has the first graph compiled, where graphs are.
+                for _ in session.map([np.zeros((256, 256, 3), np.uint8)]):
+                    pass
+                log.info("Ready for the first photo: %s after %.1f s.", entry.name, time.monotonic() - began)
+        except (EngineStopped, Cancelled):
+            log.info("Stopped before the default model was loaded.")
+        except Exception:
+            log.exception("The default model could not be loaded ahead of the first photo.")
+
+    def cease_warming(self) -> None:
+        """Give `warm` up, and start no engine any more."""
+        self._stopping.set()
+
+    def stop(self) -> None:
+        """Let the running batch end, fail what waits and close all models."""
+        self.cease_warming()
+        with self._lock:
+            if self._engine is not None:
+                self._engine.stop()
+
+    def _load(self, name: str) -> Backend:
+        """Open a model for the engine, and remember the file as it was before it was read."""
+        source = _source(self._catalog.get(name))
+        backend = make_backend(self._settings, self._catalog.load(name))
+        with self._lock:
+            self._sources[name] = source
+        return backend
+
+    def _unload_replaced(self, name: str) -> None:
+        with self._lock:
+            loaded = self._sources.get(name)
+        if loaded is None or _source(self._catalog.get(name)) in (None, loaded):
+            return
+        unloaded, in_use = self.engine.unload_models([name])
+        if unloaded:
+            log.info("The file of %s was replaced: it is loaded anew.", name)
+        if in_use:
+            log.info("The file of %s was replaced: its old weights stay until the jobs that use them end.", name)
+
+
+def _source(entry: ModelEntry) -> Source | None:
+    """The model's file as it is now; None if it is gone."""
+    if entry.path is None:
+        return None
+    try:
+        status = entry.path.stat()
+    except FileNotFoundError:
+        return None
+    return entry.path, status.st_mtime_ns, status.st_size
