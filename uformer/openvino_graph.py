@@ -8,7 +8,7 @@ numbers per window folded into every block.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -51,8 +51,24 @@ def _mask_shape(axis: str, count: int) -> list[int]:
 
 
 @dataclass
+class _Map:
+    """A feature map: tokens in raster order, (height · width, C).
+
+    In two dimensions OpenVINO has no choice of layout; given four it takes them for an image and turns them to and fro.
+    """
+
+    tokens: Node
+    height: int
+    width: int
+
+    @property
+    def dim(self) -> int:
+        return int(self.tokens.get_output_shape(0)[1])
+
+
+@dataclass
 class _Builder:
-    """Adds operations; feature maps are (1, H, W, C), windows (N, 64, C)."""
+    """Adds operations."""
 
     uformer: Uformer
     masks: dict[str, Node] = field(default_factory=dict)
@@ -63,9 +79,14 @@ class _Builder:
         }
 
     def network(self, image: Node) -> Node:
-        """The whole U."""
-        x = self.convolution(image, "input_proj.proj.0", stride=1)
-        x = opset13.prelu(x, _constant(np.array([0.01])))
+        """The whole U: (1, H, W, 3) → the residual, the same shape."""
+        _, height, width, _ = image.get_output_shape(0)
+        x = self.convolution(
+            _Map(_reshape(image, height * width, 3), height, width),
+            "input_proj.proj.0",
+            stride=1,
+        )
+        x = replace(x, tokens=opset13.prelu(x.tokens, _constant(np.array([0.01]))))
         skips = []
         for i in range(STAGES):
             x = self.stage(x, f"encoderlayer_{i}")
@@ -73,39 +94,60 @@ class _Builder:
             x = self.convolution(x, f"dowsample_{i}.conv.0", stride=2)
         x = self.stage(x, "conv")
         for i in range(STAGES):
-            x = opset13.concat([self.upsample(x, f"upsample_{i}.deconv.0"), skips.pop()], 3)
+            x, skip = self.upsample(x, f"upsample_{i}.deconv.0"), skips.pop()
+            x = replace(x, tokens=opset13.concat([x.tokens, skip.tokens], 1))
             x = self.stage(x, f"decoderlayer_{i}")
-        return self.convolution(x, "output_proj.proj.0", stride=1)
+        return _reshape(
+            self.convolution(x, "output_proj.proj.0", stride=1).tokens,
+            1,
+            height,
+            width,
+            3,
+        )
 
-    def stage(self, x: Node, name: str) -> Node:
+    def stage(self, x: _Map, name: str) -> _Map:
         """The blocks of one resolution."""
         for i, block in enumerate(self.uformer.get_submodule(f"{name}.blocks").children()):
             x = self.block(x, f"{name}.blocks.{i}", cast(LeWinBlock, block))
         return x
 
-    def block(self, x: Node, name: str, block: LeWinBlock) -> Node:
+    def block(self, x: _Map, name: str, block: LeWinBlock) -> _Map:
         """Window attention and LeFF, each with its residual."""
-        x = opset13.add(x, self.attention(self.norm(x, f"{name}.norm1"), name, block))
-        y = opset13.gelu(self.linear(self.norm(x, f"{name}.norm2"), f"{name}.mlp.linear1.0"), "erf")
-        y = opset13.gelu(self.depthwise(y, f"{name}.mlp.dwconv.0"), "erf")
-        return opset13.add(x, self.linear(y, f"{name}.mlp.linear2.0"))
+        y = replace(x, tokens=self.norm(x.tokens, f"{name}.norm1"))
+        tokens = opset13.add(x.tokens, self.attention(y, name, block))
+        wide = opset13.gelu(
+            self.linear(self.norm(tokens, f"{name}.norm2"), f"{name}.mlp.linear1.0"),
+            "erf",
+        )
+        y = self.depthwise(replace(x, tokens=wide), f"{name}.mlp.dwconv.0")
+        narrow = self.linear(opset13.gelu(y.tokens, "erf"), f"{name}.mlp.linear2.0")
+        return replace(x, tokens=opset13.add(tokens, narrow))
 
-    def attention(self, x: Node, name: str, block: LeWinBlock) -> Node:
-        """(Shifted) window attention."""
-        _, height, width, dim = _shape(x)
-        rows, columns, heads = height // WINDOW, width // WINDOW, block.attn.heads
+    def attention(self, x: _Map, name: str, block: LeWinBlock) -> Node:
+        """(Shifted) window attention; tokens in raster order again."""
+        dim, heads = x.dim, block.attn.heads
+        rows, columns = x.height // WINDOW, x.width // WINDOW
         count = rows * columns
-        if block.shift:
-            x = _roll(x, block.shift)
-        # Windows as two transposes of whole rows of pixels: (rows, 8, columns, 8·C) → (rows, columns, 8, 8·C).
-        x = _transpose(_reshape(x, rows, WINDOW, columns, WINDOW * dim), 0, 2, 1, 3)
-        x = _reshape(x, count, TOKENS, dim)
+        tokens = _roll(x, block.shift) if block.shift else x.tokens
+        # To windows by moving whole rows of pixels: (rows, 8, columns, 8·C) → (rows, columns, 8, 8·C).
+        tokens = _transpose(_reshape(tokens, rows, WINDOW, columns, WINDOW * dim), 0, 2, 1, 3)
         if block.modulator is not None:
-            x = opset13.add(x, _constant(self.weights[f"{name}.modulator.weight"][None]))
+            tokens = _reshape(tokens, count, TOKENS * dim)
+            tokens = opset13.add(
+                tokens,
+                _constant(self.weights[f"{name}.modulator.weight"].reshape(1, -1)),
+            )
+        tokens = _reshape(tokens, count * TOKENS, dim)
 
         weights, biases = self.projections(f"{name}.attn.qkv", dim, heads)
         query, key, value = (
-            _transpose(_reshape(_affine(x, w, b), count, TOKENS, heads, dim // heads), 0, 2, 1, 3)
+            _transpose(
+                _reshape(_affine(tokens, w, b), count, TOKENS, heads, dim // heads),
+                0,
+                2,
+                1,
+                3,
+            )
             for w, b in zip(weights, biases, strict=True)
         )
         scores = opset13.matmul(query, key, False, True)
@@ -116,18 +158,25 @@ class _Builder:
             scores = opset13.add(scores, self.mask("columns", columns))
             scores = _reshape(scores, count, heads, TOKENS, TOKENS)
         mixed = opset13.matmul(opset13.softmax(scores, -1), value, False, False)
-        x = _reshape(_transpose(mixed, 0, 2, 1, 3), count, TOKENS, dim)
-        x = self.linear(x, f"{name}.attn.proj")
-        x = _transpose(_reshape(x, rows, columns, WINDOW, WINDOW * dim), 0, 2, 1, 3)
-        x = _reshape(x, 1, height, width, dim)
-        return _roll(x, -block.shift) if block.shift else x
+        tokens = _reshape(_transpose(mixed, 0, 2, 1, 3), count * TOKENS, dim)
+        tokens = self.linear(tokens, f"{name}.attn.proj")
+        tokens = _transpose(_reshape(tokens, rows, columns, WINDOW, WINDOW * dim), 0, 2, 1, 3)
+        tokens = _reshape(tokens, x.height * x.width, dim)
+        return _roll(replace(x, tokens=tokens), -block.shift) if block.shift else tokens
 
     def projections(self, name: str, dim: int, heads: int) -> tuple[list[Array], list[Array]]:
         """Weights and biases of query, key and value; the query's carry the scale of the scores."""
         scale = (dim // heads) ** -0.5
-        kv_weight, kv_bias = self.weights[f"{name}.to_kv.weight"], self.weights[f"{name}.to_kv.bias"]
+        kv_weight, kv_bias = (
+            self.weights[f"{name}.to_kv.weight"],
+            self.weights[f"{name}.to_kv.bias"],
+        )
         return (
-            [self.weights[f"{name}.to_q.weight"] * scale, kv_weight[:dim], kv_weight[dim:]],
+            [
+                self.weights[f"{name}.to_q.weight"] * scale,
+                kv_weight[:dim],
+                kv_weight[dim:],
+            ],
             [self.weights[f"{name}.to_q.bias"] * scale, kv_bias[:dim], kv_bias[dim:]],
         )
 
@@ -148,33 +197,35 @@ class _Builder:
         x = opset13.multiply(x, _constant(self.weights[f"{name}.weight"]))
         return opset13.add(x, _constant(self.weights[f"{name}.bias"]))
 
-    def convolution(self, x: Node, name: str, *, stride: int) -> Node:
+    def convolution(self, x: _Map, name: str, *, stride: int) -> _Map:
         """A convolution padded by one pixel."""
-        x = _transpose(x, 0, 3, 1, 2)
-        x = opset13.convolution(x, _constant(self.weights[f"{name}.weight"]), [stride] * 2, [1, 1], [1, 1], [1, 1])
-        return self.biased(x, name)
+        weight = _constant(self.weights[f"{name}.weight"])
+        y = opset13.convolution(_to_image(x), weight, [stride] * 2, [1, 1], [1, 1], [1, 1])
+        return self.biased(y, name)
 
-    def depthwise(self, x: Node, name: str) -> Node:
+    def depthwise(self, x: _Map, name: str) -> _Map:
         """A 3×3 depth-wise convolution padded by one pixel."""
-        kernel = self.weights[f"{name}.weight"]
-        x = _transpose(x, 0, 3, 1, 2)
-        x = opset13.group_convolution(x, _constant(kernel[:, None]), [1, 1], [1, 1], [1, 1], [1, 1])
-        return self.biased(x, name)
+        weight = _constant(self.weights[f"{name}.weight"][:, None])
+        return self.biased(
+            opset13.group_convolution(_to_image(x), weight, [1, 1], [1, 1], [1, 1], [1, 1]),
+            name,
+        )
 
-    def upsample(self, x: Node, name: str) -> Node:
+    def upsample(self, x: _Map, name: str) -> _Map:
         """A 2×2 transposed convolution with stride 2."""
-        x = _transpose(x, 0, 3, 1, 2)
-        x = opset13.convolution_backprop_data(x, _constant(self.weights[f"{name}.weight"]), [2, 2])
-        return self.biased(x, name)
+        weight = _constant(self.weights[f"{name}.weight"])
+        return self.biased(opset13.convolution_backprop_data(_to_image(x), weight, [2, 2]), name)
 
-    def biased(self, x: Node, name: str) -> Node:
-        """A convolution's bias; (1, C, H, W) → (1, H, W, C)."""
-        x = opset13.add(x, _constant(self.weights[f"{name}.bias"].reshape(1, -1, 1, 1)))
-        return _transpose(x, 0, 2, 3, 1)
+    def biased(self, image: Node, name: str) -> _Map:
+        """A convolution's bias; (1, C, H, W) → tokens."""
+        image = opset13.add(image, _constant(self.weights[f"{name}.bias"].reshape(1, -1, 1, 1)))
+        _, dim, height, width = image.get_output_shape(0)
+        return _Map(_reshape(_transpose(image, 0, 2, 3, 1), height * width, dim), height, width)
 
 
-def _shape(x: Node) -> list[int]:
-    return list(x.get_output_shape(0))
+def _to_image(x: _Map) -> Node:
+    """Tokens → (1, C, H, W)."""
+    return _transpose(_reshape(x.tokens, 1, x.height, x.width, x.dim), 0, 3, 1, 2)
 
 
 def _constant(values: NDArray[Any]) -> Node:
@@ -198,13 +249,14 @@ def _affine(x: Node, weight: Array, bias: Array) -> Node:
     return opset13.add(opset13.matmul(x, _constant(weight), False, True), _constant(bias))
 
 
-def _roll(x: Node, shift: int) -> Node:
-    """Move a feature map `shift` pixels up and left, what leaves coming in again; faster than the Roll operation."""
-    for axis in (1, 2):
-        length = _shape(x)[axis]
-        cut = shift % length
+def _roll(x: _Map, shift: int) -> Node:
+    """The tokens moved `shift` pixels up and left, what leaves coming in again; faster than the Roll operation."""
+    rows = _reshape(x.tokens, x.height, x.width * x.dim)
+    for axis, length, step in ((0, x.height, 1), (1, x.width * x.dim, x.dim)):
+        cut = shift * step % length
         parts: Sequence[tuple[int, int]] = ((cut, length), (0, cut))
-        x = opset13.concat(
-            [opset13.slice(x, _integers(a), _integers(b), _integers(1), _integers(axis)) for a, b in parts], axis
+        rows = opset13.concat(
+            [opset13.slice(rows, _integers(a), _integers(b), _integers(1), _integers(axis)) for a, b in parts],
+            axis,
         )
-    return x
+    return _reshape(rows, x.height * x.width, x.dim)
