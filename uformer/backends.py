@@ -17,6 +17,7 @@ from uformer.model import Uformer
 logger = logging.getLogger(__name__)
 
 Precision = Literal["bfloat16", "float32"]
+# The value that means 1.0, by type of pixels.
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 # Working memory per pixel and embedding channel of the eager network in float32, measured at its widest stage.
 BYTES_PER_PIXEL_CHANNEL = 400

@@ -14,10 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from uformer.backends import Backend, OutOfMemory
+from uformer.backends import FULL_SCALE, Backend, OutOfMemory
 from uformer.tiling import MULTIPLE, TilePlan, crop, plan_tiles, plan_whole, round_up
 
-FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 # Rows that are blended or rounded at a time: bounds the float32 copy.
 STRIP = 256
 

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from uformer import BackendRunner, OutOfMemory, RestoreOptions, Restorer, blend, load_model, open_backend
-from uformer.restore import FULL_SCALE, RestoreCancelled
+from uformer.backends import FULL_SCALE
+from uformer.restore import RestoreCancelled
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "denoise_16.safetensors"
 
