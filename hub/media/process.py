@@ -1,4 +1,4 @@
-"""One decoder process as the hub sees it: started bare, asked over a socket, ended at will."""
+"""Child processes as the hub sees them: started bare, asked over a socket, ended at will."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import hub
 from hub.media import wire
@@ -29,32 +29,48 @@ class WorkerLostError(Exception):
         self.timed_out = timed_out
 
 
+def start_child(module: str, memory_bytes: int, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start `python -m module memory_bytes` with a socket as its standard input; returns it and our end.
+
+    log: takes its standard error.
+    """
+    ours, theirs = socket.socketpair()
+    paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module, str(memory_bytes)],
+            stdin=theirs.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            cwd=_ROOT,
+            # Its own session: Ctrl-C reaches the hub alone, which then closes the socket.
+            start_new_session=True,
+            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+            | {
+                "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+                "OMP_NUM_THREADS": "1",
+                "OPENBLAS_NUM_THREADS": "1",
+                "MALLOC_ARENA_MAX": "2",
+            },
+        )
+    return process, ours
+
+
+def tail_of(log: IO[bytes]) -> str:
+    """The last of what a child wrote to its log."""
+    size = log.seek(0, os.SEEK_END)
+    log.seek(max(0, size - 2000))
+    return log.read().decode("utf-8", "replace").strip()
+
+
 class Worker:
     """One decoder process and the socket to it."""
 
     def __init__(self, memory_bytes: int) -> None:
-        self._channel, theirs = socket.socketpair()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by kill)
         self._ready = False
         self.requests = 0
-        paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "hub.media.worker", str(memory_bytes)],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=self._log,
-                cwd=_ROOT,
-                # Its own session: Ctrl-C reaches the hub alone, which then closes the socket.
-                start_new_session=True,
-                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-                | {
-                    "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-                    "OMP_NUM_THREADS": "1",
-                    "OPENBLAS_NUM_THREADS": "1",
-                    "MALLOC_ARENA_MAX": "2",
-                },
-            )
+        self._process, self._channel = start_child("hub.media.worker", memory_bytes, self._log)
 
     @property
     def alive(self) -> bool:
@@ -90,9 +106,7 @@ class Worker:
 
     def log_tail(self) -> str:
         """The last of what the process wrote to its standard error."""
-        size = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, size - 2000))
-        return self._log.read().decode("utf-8", "replace").strip()
+        return tail_of(self._log)
 
     def kill(self) -> None:
         """End the process; whoever waits for its answer is told."""

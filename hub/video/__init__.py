@@ -1,0 +1,1 @@
+"""Restoring clips: the job handler, its segments and the pipeline behind them."""
