@@ -1,4 +1,4 @@
-"""What the settings mean for the parts that every face shares: the decoder, the limits, the network's backend."""
+"""What the settings mean for the parts that every face shares: decoders, limits, the network's backend."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from hub.errors import InvalidInput
 from hub.media.image import PhotoDecoder
+from hub.media.video.decoder import ClipDecoder
 from hub.restoration import RestoreLimits
+from hub.video.restoration import ClipTerms
 
 if TYPE_CHECKING:
     from hub.settings import Settings
@@ -30,6 +32,31 @@ def restore_limits(settings: Settings) -> RestoreLimits:
     return RestoreLimits(
         max_tile_pixels=int(settings.tile_megapixels * 1e6),
         max_whole_pixels=int(settings.whole_megapixels * 1e6),
+    )
+
+
+def make_clip_decoder(settings: Settings) -> ClipDecoder:
+    """A decoder of clips with the settings' limits."""
+    return ClipDecoder(
+        max_pixels=int(settings.max_video_megapixels * 1e6),
+        max_seconds=settings.max_video_seconds,
+        max_frames=settings.max_video_frames,
+        silence=settings.decode_seconds,
+        memory_bytes=settings.video_memory_mb * 1_000_000,
+    )
+
+
+def clip_terms(settings: Settings) -> ClipTerms:
+    """What the machine and its owner allow a clip."""
+    return ClipTerms(
+        max_tile_pixels=restore_limits(settings).max_tile_pixels,
+        tile=settings.tile,
+        overlap=settings.overlap,
+        segment_seconds=settings.segment_seconds,
+        memory_bytes=settings.video_memory_mb * 1_000_000,
+        silence=settings.decode_seconds,
+        min_free_bytes=settings.min_free_mb * 1_000_000,
+        hardware=None if settings.hardware_encoder == "none" else settings.hardware_encoder,
     )
 
 

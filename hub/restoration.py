@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hub.catalog import unavailable
+from hub.choices import check_strength
 from hub.errors import Cancelled, HubError, InvalidInput
 from hub.jobs.manager import JobContext, Outcome
 from hub.media.image import OutputPlan, Photo, PhotoDecoder, encode, plan_output, write_display_png
+from hub.stages import Stage, fetch_weights
 
 if TYPE_CHECKING:  # These import torch, which takes seconds: the server must listen before.
-    from hub.catalog import Catalog, ModelEntry
+    from hub.catalog import Catalog
     from hub.fetch import Fetcher
     from hub.networks import Networks
     from uformer.restore import RestoreOptions, RestoreReport, TileRunner
@@ -69,12 +70,6 @@ class PhotoOptions:
         return cls(**{name: value for name, value in spec.items() if name in known})
 
 
-def check_strength(strength: float) -> None:
-    """Raise InvalidInput unless `strength` is from 0 to 1."""
-    if not 0.0 <= strength <= 1.0:  # Also refuses NaN.
-        raise InvalidInput("invalid_strength", f"The strength must be between 0 and 1, not {strength}.")
-
-
 @dataclass(frozen=True)
 class RestoreLimits:
     """What the machine can take: the planner's largest tile, and the largest photo that goes through whole."""
@@ -121,18 +116,6 @@ def restore_photo(
     return replace(photo, pixels=restored.image), restored.report
 
 
-class _Stage:
-    """A part of a job's progress bar."""
-
-    def __init__(self, context: JobContext, begin: float, end: float) -> None:
-        self._context = context
-        self._begin = begin
-        self._end = end
-
-    def report(self, fraction: float, message: str) -> None:
-        self._context.report(self._begin + fraction * (self._end - self._begin), message)
-
-
 class PhotoHandler:
     """Restores one uploaded photo: fetch the weights if need be, decode, restore, encode, publish.
 
@@ -170,10 +153,8 @@ class PhotoHandler:
         entry = self._catalog.resolve(options.task_type, options.model_name)
         begin = 0.0
         if not entry.installed:
-            if not self._auto_fetch:  # They were here when the job was accepted.
-                raise unavailable(entry)
             begin = 0.5
-            self._fetch(entry, context, _Stage(context, 0.0, begin))
+            fetch_weights(self._fetcher, entry, context, Stage(context, 0.0, begin), allowed=self._auto_fetch)
         rest = 1.0 - begin
 
         context.report(begin, "Reading the photo")
@@ -188,7 +169,7 @@ class PhotoHandler:
                 session,
                 RestoreOptions(tile=self._tile, overlap=self._overlap, whole=not options.use_patch_processing),
                 limits=self._limits,
-                progress=_Stage(context, begin + 0.08 * rest, begin + 0.9 * rest).report,
+                progress=Stage(context, begin + 0.08 * rest, begin + 0.9 * rest).report,
                 cancelled=context.cancelled,
             )
 
@@ -240,18 +221,6 @@ class PhotoHandler:
         before = context.job.result or {}
         notes = list(dict.fromkeys([*before.get("notes", ()), *plan.notes]))
         return Outcome(result_path, {**before, **written, "strength": strength, "notes": notes})
-
-    def _fetch(self, entry: ModelEntry, context: JobContext, stage: _Stage) -> None:
-        def told(received: int, total: int | None) -> None:
-            if total:
-                stage.report(
-                    received / total, f"Downloading {entry.text}: {received / 1e6:.0f} of {total / 1e6:.0f} MB"
-                )
-            else:
-                stage.report(0.0, f"Downloading {entry.text}: {received / 1e6:.0f} MB")
-
-        stage.report(0.0, f"Downloading {entry.text}")
-        self._fetcher.fetch(entry.name, progress=told, cancelled=context.cancelled)
 
 
 def _publish(context: JobContext, photo: Photo, plan: OutputPlan, options: PhotoOptions) -> tuple[str, dict[str, Any]]:

@@ -104,6 +104,13 @@ class FileStore:
             raise NotFound("upload_missing", "The uploaded file is no longer on the server; please send it again.")
         return files[0]
 
+    def has_upload(self, job_id: str) -> bool:
+        """Whether the job's upload is there."""
+        try:
+            return any((self._uploads / _checked_id(job_id)).iterdir())
+        except FileNotFoundError:
+            return False
+
     def job_dir(self, job_id: str) -> Path:
         """The job's own working folder, made if need be."""
         folder = self._jobs / _checked_id(job_id)
@@ -138,22 +145,26 @@ class FileStore:
     def keep(self, job_id: str, name: str, write: Callable[[Path], object], *, staged: bool = False) -> None:
         """Let `write` make the file `name` of the job's working folder; it is put in place whole, for good.
 
+        name: may lie in folders of its own, such as `segments/0001.mp4`; they are made if need be.
         staged: it waits under a hidden name for `put_staged`.
         """
-        write_whole(self.job_dir(job_id) / f"{_STAGED if staged else ''}{name}", write)
+        target = self.job_dir(job_id) / name
+        make_folder(target.parent)
+        write_whole(_staged(target) if staged else target, write)
 
     def unkeep(self, job_id: str, name: str) -> None:
         """Delete a file of the job's working folder, if it is there, for good."""
-        folder = self.job_dir(job_id)
-        (folder / name).unlink(missing_ok=True)
-        sync_folder(folder)
+        path = self.job_dir(job_id) / name
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            sync_folder(path.parent)
 
     def put_staged(self, job: Job, result_path: str, kept: Collection[str]) -> None:
         """Put the staged result and the staged files of the working folder in place; those in place stay."""
         target = self._result_file(job, Path(unquote(result_path)).suffix)
         folder = self.job_dir(job.id)
         moves = [(target.with_name(f"{_STAGED}{job.id}{target.suffix}"), target)]
-        for staged, final in [*moves, *((folder / f"{_STAGED}{name}", folder / name) for name in kept)]:
+        for staged, final in [*moves, *((_staged(folder / name), folder / name) for name in kept)]:
             if staged.exists():
                 staged.replace(final)
                 sync_folder(final.parent)
@@ -163,7 +174,7 @@ class FileStore:
         """Delete what was staged and is not to be put in place."""
         folders = (self._results / _results_folder(job), self.job_dir(job.id))
         for pattern, folder in zip((f"{_STAGED}{job.id}*", f"{_STAGED}*"), folders, strict=True):
-            for path in folder.glob(pattern):
+            for path in folder.rglob(pattern):
                 path.unlink(missing_ok=True)
 
     def resolve(self, result_path: str) -> Path:
@@ -218,7 +229,7 @@ class FileStore:
                 elif _JOB_ID.fullmatch(folder.name) and folder.name not in known_ids:
                     remove_folder(folder)
         for hidden in (PARTIAL, _STAGED):
-            for left in (*self._results.glob(f"*/*/processed/{hidden}*"), *self._jobs.glob(f"*/{hidden}*")):
+            for left in (*self._results.glob(f"*/*/processed/{hidden}*"), *self._jobs.rglob(f"{hidden}*")):
                 left.unlink()
 
     def _copy(self, stream: BinaryIO, file: BinaryIO) -> None:
@@ -262,6 +273,11 @@ def _results_folder(job: Job) -> str:
 
 def _result_path(job: Job, name: str) -> str:
     return f"{RESULTS_URL}/{_results_folder(job)}/{quote(name)}"
+
+
+def _staged(path: Path) -> Path:
+    """Where a file waits that is to take the place of `path`."""
+    return path.with_name(f"{_STAGED}{path.name}")
 
 
 def _checked_id(job_id: str) -> str:

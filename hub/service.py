@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hub.catalog import Catalog, ModelEntry, unavailable
+from hub.choices import check_strength
+from hub.controls import controls
 from hub.errors import Conflict, NotFound, TooLarge
 from hub.fetch import Fetcher
 from hub.jobs.executor import LocalExecutor
@@ -21,7 +23,7 @@ from hub.jobs.model import Job, Kind, Status
 from hub.jobs.store import JobStore
 from hub.manifest import read_manifest
 from hub.networks import Networks
-from hub.parts import make_decoder, restore_limits
+from hub.parts import clip_terms, make_clip_decoder, make_decoder, restore_limits
 from hub.restoration import (
     AFTER,
     BEFORE,
@@ -29,15 +31,23 @@ from hub.restoration import (
     RESTORED,
     PhotoHandler,
     PhotoOptions,
-    check_strength,
 )
 from hub.results import FileStore
 from hub.settings import Settings
+from hub.video.handler import LATEST, SHOWN, VideoHandler
+from hub.video.options import CODECS, VideoOptions
+from hub.video.preview import restore_frame, shown
+from hub.video.restoration import AFTER as SHOWN_AFTER
+from hub.video.restoration import BEFORE as SHOWN_BEFORE
+from hub.video.restoration import check_clip
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from hub.engine import Engine
 
-__all__ = ["OUTPUT_FORMATS", "VERSION", "Hub", "PhotoOptions"]
+__all__ = ["CODECS", "OUTPUT_FORMATS", "VERSION", "Hub", "PhotoOptions", "VideoOptions"]
 
 VERSION = "0.1.0"
 STOP_SECONDS = 10.0
@@ -47,7 +57,7 @@ class Hub:
     """The running service.
 
     Public parts: settings, files (FileStore), catalog (Catalog), fetcher (Fetcher), decoder (PhotoDecoder),
-    engine (Engine), manager (JobManager).
+    clips (ClipDecoder), engine (Engine), manager (JobManager).
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -80,12 +90,25 @@ class Hub:
             overlap=settings.overlap,
             auto_fetch=settings.auto_fetch,
         )
+        self.clips = make_clip_decoder(settings)
+        self._clip_terms = clip_terms(settings)
+        videos = VideoHandler(
+            self.catalog,
+            self.fetcher,
+            self.clips,
+            self._networks,
+            terms=self._clip_terms,
+            auto_fetch=settings.auto_fetch,
+        )
         self._store = JobStore(settings.resolved_database_url)
         self.manager = JobManager(
             self._store,
             self.files,
-            {Kind.IMAGE: self._photos},
-            LocalExecutor(settings.image_workers),
+            {Kind.IMAGE: self._photos, Kind.VIDEO: videos},
+            {
+                Kind.IMAGE: LocalExecutor(settings.image_workers),
+                Kind.VIDEO: LocalExecutor(settings.video_workers),
+            },
             queue_limit=settings.queue_limit,
         )
         self._warming = threading.Thread(target=self._networks.warm, name="warm-up", daemon=True)
@@ -115,6 +138,7 @@ class Hub:
             # A thread inside native code while the interpreter ends would abort the process.
             self._warming.join(STOP_SECONDS)
         self.decoder.close()
+        self.clips.close()
         self._store.close()
         self.files.release()
 
@@ -130,6 +154,66 @@ class Hub:
         self._check_weights(entry)
         spec = replace(options, model_name=entry.name).to_spec()
         return self.manager.submit(Kind.IMAGE, entry.task, spec, filename, stream, check=self.decoder.probe)
+
+    def submit_video(self, stream: BinaryIO, filename: str, options: VideoOptions) -> Job:
+        """Check a clip and its options at once and queue it; on return the job survives a crash.
+
+        stream: the file's bytes, read from the current position. Blocks: call it from a worker thread.
+        Raises InvalidInput (options, empty or damaged file, a range outside the clip), UnsupportedMedia, TooLarge,
+        Conflict (`weights_not_installed`), Busy (`queue_full`, `disk_full`); then nothing is left on disk.
+        """
+        options.check()
+        entry = self.catalog.resolve(options.task_type, options.model_name)
+        self._check_weights(entry)
+        options = replace(options, model_name=entry.name)
+        return self.manager.submit(
+            Kind.VIDEO,
+            entry.task,
+            options.to_spec(),
+            filename,
+            stream,
+            check=lambda path: check_clip(path, options, self._clip_terms, self.clips),
+        )
+
+    def resume(self, job_id: str) -> JobView:
+        """Queue a failed clip again; it goes on after its last finished segment.
+
+        Raises NotFound, Conflict (`not_resumable`), Busy (`queue_full`).
+        """
+        return self.manager.resume(job_id)
+
+    def preview_frame(
+        self, path: Path, seconds: float, options: VideoOptions
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The frame of a clip that is shown at a time, before and after restoration; (H, W, 3) uint8 RGB.
+
+        Takes its turn as a photo does; call it from a worker thread. Raises as `submit_video`.
+        """
+        from hub.engine import Priority
+
+        options.check()
+        entry = self.catalog.resolve(options.task_type, options.model_name)
+        if not entry.installed:
+            raise unavailable(entry)
+        info = self.clips.probe(path)
+        frame = self.clips.frame_at(path, info, seconds)
+        with self._networks.session(entry.name, Priority.IMAGE) as session:
+            restored = restore_frame(frame, info, session, options, self._clip_terms)
+        return shown(frame.pixels), shown(restored)
+
+    def latest_frame(self, job_id: str) -> Path | None:
+        """A small JPEG of the frame that a running `display` clip finished last, if there is one; raises NotFound."""
+        path = self.files.job_dir(self.manager.view(job_id, Kind.VIDEO).job.id) / LATEST
+        return path if path.is_file() else None
+
+    def display_clips(self, job_id: str) -> tuple[Path, Path]:
+        """Clips that any browser plays of a finished `display` clip, before and after; raises NotFound."""
+        job = self.manager.view(job_id, Kind.VIDEO).job
+        folder = self.files.job_dir(job.id)
+        before, after = folder / SHOWN[SHOWN_BEFORE], folder / SHOWN[SHOWN_AFTER]
+        if job.status is not Status.COMPLETED or job.result_path is None or not before.is_file():
+            raise NotFound("no_display_files", "There are no before and after clips of this job.")
+        return before, after if after.is_file() else self.files.resolve(job.result_path)
 
     def view(self, job_id: str, kind: Kind | None = None) -> JobView:
         """One job's state, progress (0..100), message, place in the queue (1 = next) and seconds left.
@@ -174,26 +258,8 @@ class Hub:
         return before, after
 
     def controls(self) -> dict[str, Any]:
-        """All that a page needs to build itself: the body of /api/available_controls.
-
-        {"tasks": {task: {"display_name", "default_model", "models": [{"value", "text", "installed", "default",
-        "description", "licence", "problem"}]}},
-        "page_controls": {"live"|"image"|"video": {"patch_processing": {"available", "default_checked"}}},
-        "output_formats": [...], "limits": {"max_upload_mb", "max_megapixels"}}
-        """
-        return {
-            "tasks": {task: self._task_controls(task, name) for task, name in self.catalog.tasks().items()},
-            "page_controls": {
-                "live": {"patch_processing": {"available": True, "default_checked": False}},
-                "image": {"patch_processing": {"available": True, "default_checked": True}},
-                "video": {"patch_processing": {"available": False, "default_checked": True}},
-            },
-            "output_formats": list(OUTPUT_FORMATS),
-            "limits": {
-                "max_upload_mb": self.settings.max_upload_mb,
-                "max_megapixels": self.settings.max_megapixels,
-            },
-        }
+        """All that a page needs to build itself: the body of /api/available_controls."""
+        return controls(self.settings, self.catalog)
 
     def health(self) -> dict[str, Any]:
         """The body of /health; reads memory only, so it answers while everything else is busy."""
@@ -215,26 +281,6 @@ class Hub:
     def check_space(self) -> None:
         """Raise Busy when the disk is too full for an upload."""
         self.files.check_space()
-
-    def _task_controls(self, task: str, display_name: str) -> dict[str, Any]:
-        models = self.catalog.models(task)
-        default = self.catalog.default_model(task).name if models else None
-        return {
-            "display_name": display_name,
-            "default_model": default,
-            "models": [
-                {
-                    "value": entry.name,
-                    "text": entry.text,
-                    "installed": entry.installed,
-                    "default": entry.name == default,
-                    "description": entry.description,
-                    "licence": entry.licence,
-                    "problem": entry.problem,
-                }
-                for entry in models
-            ],
-        }
 
     def _clear_temp_dir(self) -> None:
         """Delete what a killed process left; nobody works yet."""

@@ -56,11 +56,22 @@ class Settings(BaseSettings):
     )
 
     image_workers: int = Field(4, ge=1, description="Photos in progress at once (they share one engine).")
+    video_workers: int = Field(1, ge=1, description="Clips in progress at once (they share one engine).")
     queue_limit: int = Field(200, ge=1, description="Jobs that may wait; beyond it new ones get 503.")
     max_upload_mb: int = Field(512, ge=1, description="Largest upload in megabytes.")
     max_megapixels: float = Field(100.0, gt=0, description="Largest photo in megapixels, checked from its header.")
     decode_seconds: float = Field(60.0, gt=0, description="Time a decoder may take before it is killed.")
     decode_memory_mb: int = Field(4096, ge=512, description="Memory a decoder process may use.")
+    max_video_seconds: float = Field(14_400.0, gt=0, description="Longest clip in seconds, checked from its header.")
+    max_video_megapixels: float = Field(36.0, gt=0, description="Largest picture of a clip in megapixels.")
+    max_video_frames: int = Field(1_000_000, ge=1, description="Most frames of a clip.")
+    video_memory_mb: int = Field(8192, ge=1024, description="Memory a process that decodes or encodes a clip may use.")
+    segment_seconds: float = Field(
+        2.0, gt=0, le=60, description="Length of the pieces in which clips are restored: what a crash can cost."
+    )
+    hardware_encoder: Literal["none", "nvenc", "qsv"] = Field(
+        "none", description="Hardware that encodes clips, used where one frame encoded for a test succeeds."
+    )
     min_free_mb: int = Field(512, ge=0, description="Uploads are refused when less disk space than this is free.")
 
     @model_validator(mode="after")

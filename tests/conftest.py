@@ -9,9 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import httpx
 import numpy as np
 import pytest
@@ -146,3 +148,35 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield make
     for server in servers:
         server.clear()
+
+
+@pytest.fixture
+def make_clip(noisy_photo: NDArray[np.uint8], tmp_path: Path) -> Callable[..., Path]:
+    """Makes clips of the noisy photo panning, fresh noise on every frame: `make_clip("a.mp4", frames=20, sound=True)`.
+
+    128 x 96 pixels, H.264 in MP4 or whatever the suffix says; `times` are in 1/1000 s, by default 25 per second.
+    """
+
+    def make(name: str = "clip.mp4", *, frames: int = 20, times: Sequence[int] = (), sound: bool = False) -> Path:
+        path = tmp_path / name
+        noise = np.random.default_rng(1)
+        with av.open(path, "w") as container:
+            picture = container.add_stream("libx264", rate=25, options={"crf": "5", "preset": "ultrafast"})
+            picture.width, picture.height, picture.pix_fmt = 128, 96, "yuv420p"
+            picture.time_base = picture.codec_context.time_base = Fraction(1, 1000)
+            voice = container.add_stream("aac", rate=48_000, layout="mono") if sound else None
+            for index, time in enumerate(times or range(0, 40 * frames, 40)):
+                moved = np.roll(noisy_photo, -index, axis=1)[:96, :128]
+                pixels = (moved + noise.normal(0, 10, moved.shape)).clip(0, 255).astype(np.uint8)
+                frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+                frame.pts, frame.time_base = time, Fraction(1, 1000)
+                container.mux(picture.encode(frame))
+            container.mux(picture.encode(None))
+            if voice is not None:
+                wave = np.sin(np.arange(48_000 * frames // 25) / 20).astype(np.float32)[None]
+                heard = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
+                heard.sample_rate = 48_000
+                container.mux([*voice.encode(heard), *voice.encode(None)])
+        return path
+
+    return make

@@ -8,9 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import httpx
 import pytest
 from PIL import Image
@@ -31,13 +32,14 @@ def block(language: str, word: str) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, noisy_png: Path) -> Path:
-    """Where the reader stands: a photo, a folder of photos, the environment and the weights of the checkout."""
+def folder(tmp_path: Path, noisy_png: Path, make_clip: Callable[..., Path]) -> Path:
+    """Where the reader stands: a photo, a folder of photos, a clip, the environment and the weights of the checkout."""
     here = tmp_path / "reader"
     (here / "more-photos").mkdir(parents=True)
     with Image.open(noisy_png) as photo:
         photo.save(here / "photo.jpg", quality=90)
         photo.save(here / "more-photos" / "another.png")
+    make_clip("reader/clip.mov", times=range(0, 4000, 250))
     (here / ".venv").symlink_to(sys.prefix)
     (here / "weights").symlink_to(ROOT / "weights")
     return here
@@ -125,6 +127,8 @@ def test_the_command_line(folder: Path, environment: dict[str, str]) -> None:
     told = run(["bash", "-euo", "pipefail", "-c", block("bash", "hub restore")], folder, environment)
     assert_restored(folder / "restored.jpg")
     assert {path.name for path in (folder / "restored").iterdir()} == {"photo.jpg", "another.png"}
+    with av.open(folder / "restored.mp4") as clip:
+        assert [float(frame.time) for frame in clip.decode(video=0)] == [0, 0.25, 0.5, 0.75, 1, 1.25]
     assert "denoise_16" in told
     assert "HUB_PORT=8000" in told
 

@@ -4,6 +4,7 @@ from uformer.backends import Backend, OutOfMemory, open_backend
 from uformer.checkpoint import CheckpointError, load_model, save_model
 from uformer.model import VARIANTS, Uformer, UformerConfig
 from uformer.restore import BackendRunner, Restored, RestoreOptions, Restorer, RestoreReport, blend
+from uformer.sequence import SequenceRestorer
 
 __all__ = [
     "VARIANTS",
@@ -15,6 +16,7 @@ __all__ = [
     "RestoreReport",
     "Restored",
     "Restorer",
+    "SequenceRestorer",
     "Uformer",
     "UformerConfig",
     "blend",

@@ -29,7 +29,7 @@ class OutOfMemory(RuntimeError):
 
 
 class Backend(Protocol):
-    """A network made ready to run on one device. `run` is for one thread at a time."""
+    """A network made ready to run on one device. `run` is for one thread at a time, `prepare` for any."""
 
     @property
     def name(self) -> str:
@@ -46,6 +46,14 @@ class Backend(Protocol):
 
         batch: (B, h, w, 3) uint8, uint16 or float32 RGB, h and w multiples of 128.
         Returns the same shape in float32, nominally in [0, 1], not clamped. Raises OutOfMemory.
+        """
+        ...
+
+    def prepare(self, height: int, width: int) -> None:
+        """Make ready for tiles of height × width: once it returns, what computes them no longer depends on timing.
+
+        It may take as long as compiling the network, and other threads may run tiles meanwhile. A shape that does not
+        fit into memory is left to `run` to report.
         """
         ...
 
@@ -97,6 +105,10 @@ class TorchBackend:
                 raise
             message = f"{batch.shape[0]} tiles of {batch.shape[2]}x{batch.shape[1]} pixels do not fit into memory."
             raise OutOfMemory(message) from error
+
+    def prepare(self, height: int, width: int) -> None:
+        # Eager PyTorch is ready for every shape.
+        del height, width
 
     def max_batch(self, height: int, width: int) -> int:
         if self._device.type != "cuda":

@@ -56,7 +56,8 @@ class OpenVinoBackend:
 
     PyTorch bridges the time until the first of them is compiled, unless one is kept on disk, and runs the shapes that
     OpenVINO cannot compile. Both compute in the same precision: single pixels of their results differ by two 8-bit
-    levels at the most. bridge: False waits instead, so that results never depend on timing.
+    levels at the most. bridge: False waits instead, and so does every backend from its first `prepare` on, so that
+    results never depend on timing.
     """
 
     def __init__(
@@ -122,9 +123,16 @@ class OpenVinoBackend:
         del height, width
         return 1
 
-    def compile(self, height: int, width: int) -> None:
-        """Make ready for tiles of height × width, and return once that is done."""
-        self._graph((height, width)).result()
+    def prepare(self, height: int, width: int) -> None:
+        # Not only for this shape: whoever prepares may fall back to smaller tiles, which must not be bridged either.
+        self._bridging = False
+        try:
+            self._compiled((height, width))
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            logger.warning("The graph for tiles of %dx%d does not fit into memory: %s", width, height, error)
+            self._forget((height, width))
 
     def close(self) -> None:
         self._compiler.shutdown(wait=True, cancel_futures=True)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import product
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uformer.backends import FULL_SCALE, Backend, OutOfMemory
-from uformer.tiling import MULTIPLE, TilePlan, crop, plan_tiles, plan_whole, round_up
+from uformer.mosaic import assemble, cut, mix
+from uformer.tiling import MULTIPLE, TilePlan, plan_tiles, plan_whole, round_up
 
 # Rows that are blended or rounded at a time: bounds the float32 copy.
 STRIP = 256
@@ -101,6 +101,12 @@ class RestoreReport:
     whole: bool
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, plan: TilePlan, notes: Iterable[str]) -> Self:
+        """The report on an image that was restored by `plan`."""
+        height, width = plan.largest
+        return cls(height, width, plan.overlap, plan.tiles, plan.tiles == 1, tuple(notes))
+
 
 @dataclass(frozen=True)
 class Restored:
@@ -146,11 +152,8 @@ class Restorer:
                 pixels = self._run(image, plan, options.strength, progress, cancelled)
                 break
             except OutOfMemory:
-                plan = _shrink(plan, options.overlap)
-                height, width = plan.largest
-                notes.append(f"Too little memory for larger tiles: {width}x{height} pixels were used.")
-        height, width = plan.largest
-        return Restored(pixels, RestoreReport(height, width, plan.overlap, plan.tiles, plan.tiles == 1, tuple(notes)))
+                plan = shrink(plan, options.overlap, notes)
+        return Restored(pixels, RestoreReport.of(plan, notes))
 
     def _plan(self, image: NDArray[Any], options: RestoreOptions, notes: list[str]) -> TilePlan:
         """Tiles for `image`."""
@@ -178,47 +181,18 @@ class Restorer:
         progress: Callable[[int, int], None] | None,
         cancelled: Callable[[], bool] | None,
     ) -> NDArray[Any]:
-        """Restore by `plan`: one row of tiles at a time is blended in float32, and rounded once it is complete."""
-        planes = image if image.ndim == 3 else image[..., None]
-        colours = planes[..., : 1 if planes.shape[2] < 3 else 3]
-        result = np.empty_like(planes)
-        result[..., colours.shape[2] :] = planes[..., colours.shape[2] :]
+        """Restore by `plan`, telling `progress` of every tile as it returns."""
 
-        def tiles() -> Iterator[NDArray[Any]]:
-            for row, column in product(plan.rows, plan.columns):
-                if cancelled is not None and cancelled():
-                    raise RestoreCancelled
-                tile = crop(colours, row, column)
-                yield tile if tile.shape[2] == 3 else np.repeat(tile, 3, axis=2)
+        def counted(tiles: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+            for done, tile in enumerate(tiles, 1):
+                if progress is not None:
+                    progress(done, plan.tiles)
+                yield tile
 
-        done = 0
         if progress is not None:
-            progress(done, plan.tiles)
-        carried: NDArray[np.float32] | None = None
-        with closing(_generator(self._runner.map(tiles()))) as restored:
-            for index, row in enumerate(plan.rows):
-                # The margin that only extends the image is not kept: it may be much larger than a thin image.
-                kept = min(row.size, plan.height - row.start)
-                strip = np.zeros((max(kept, 0), plan.width, colours.shape[2]), np.float32)
-                if carried is not None:
-                    strip[: len(carried)] = carried[: len(strip)]
-                down = row.weights()[: len(strip), None, None]
-                for column in plan.columns:
-                    tile = next(restored)
-                    if colours.shape[2] == 1:
-                        tile = tile.mean(axis=2, keepdims=True)
-                    across = column.weights()[None, : max(plan.width - column.start, 0), None]
-                    part = tile[: len(strip), : across.shape[1]]
-                    strip[:, column.start : column.stop] += part * (down * across)
-                    done += 1
-                    if progress is not None:
-                        progress(done, plan.tiles)
-                finished = plan.rows[index + 1].start - row.start if index + 1 < len(plan.rows) else row.size
-                stop = min(row.start + finished, plan.height)
-                into = result[row.start : stop, :, : colours.shape[2]]
-                into[:] = _mix(colours[row.start : stop], strip[: stop - row.start], strength)
-                carried = strip[finished:].copy()
-        return result.reshape(image.shape)
+            progress(0, plan.tiles)
+        with closing(as_generator(self._runner.map(until_cancelled(cut(image, plan), cancelled)))) as restored:
+            return assemble(image, plan, counted(restored), strength)
 
 
 def blend(original: NDArray[Any], restored: NDArray[Any], strength: float) -> NDArray[Any]:
@@ -237,30 +211,36 @@ def blend(original: NDArray[Any], restored: NDArray[Any], strength: float) -> ND
     result = np.empty_like(original)
     for top in range(0, len(original), STRIP):
         part = slice(top, top + STRIP)
-        result[part] = _mix(original[part], restored[part].astype(np.float32) / scale, strength)
+        result[part] = mix(original[part], restored[part].astype(np.float32) / scale, strength)
     return result
 
 
-def _mix(original: NDArray[Any], restored: NDArray[np.float32], strength: float) -> NDArray[Any]:
-    """Blend float32 `restored` (nominal [0, 1]) with `original`, in the type of the latter."""
-    scale = np.float32(FULL_SCALE[original.dtype.name])
-    mixed = restored * scale
-    if strength < 1:
-        mixed = original + np.float32(strength) * (mixed - original)
-    if original.dtype.kind == "f":
-        return mixed.astype(np.float32, copy=False)
-    rounded: NDArray[Any] = np.clip(np.rint(mixed), 0, scale).astype(original.dtype)
-    return rounded
-
-
-def _shrink(plan: TilePlan, overlap: int) -> TilePlan:
-    """A plan of tiles of at most half the size; raises OutOfMemory if there is none."""
+def shrink(plan: TilePlan, overlap: int, notes: list[str]) -> TilePlan:
+    """A plan of tiles of at most half the size, noted in `notes`; raises OutOfMemory if there is none."""
     height, width = plan.largest
     if height * width <= MULTIPLE**2:
         raise OutOfMemory(f"Not even a tile of {MULTIPLE}x{MULTIPLE} pixels fits into memory.")
     # Tiles as small as these cannot share more than half of themselves.
     smaller = max(MULTIPLE**2, height * width // 2)
-    return plan_tiles(plan.height, plan.width, max_pixels=smaller, overlap=min(overlap, MULTIPLE // 2))
+    plan = plan_tiles(plan.height, plan.width, max_pixels=smaller, overlap=min(overlap, MULTIPLE // 2))
+    height, width = plan.largest
+    notes.append(f"Too little memory for larger tiles: {width}x{height} pixels were used.")
+    return plan
+
+
+def until_cancelled(
+    tiles: Iterable[NDArray[Any]], cancelled: Callable[[], bool] | None
+) -> Generator[NDArray[Any], None, None]:
+    """`tiles`, until `cancelled`, asked before each of them, ends them with RestoreCancelled."""
+    for tile in tiles:
+        if cancelled is not None and cancelled():
+            raise RestoreCancelled
+        yield tile
+
+
+def as_generator(tiles: Iterator[NDArray[np.float32]]) -> Generator[NDArray[np.float32], None, None]:
+    """`tiles` as a generator, so that closing it closes whatever runs them."""
+    yield from tiles
 
 
 def _check(image: NDArray[Any]) -> None:
@@ -273,8 +253,3 @@ def _check(image: NDArray[Any]) -> None:
         np.isfinite(image[top : top + STRIP]).all() for top in range(0, len(image), STRIP)
     ):
         raise ValueError("The image holds NaN or infinite values.")
-
-
-def _generator(tiles: Iterator[NDArray[np.float32]]) -> Generator[NDArray[np.float32], None, None]:
-    """`tiles` as a generator, so that closing it closes whatever runs them."""
-    yield from tiles

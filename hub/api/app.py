@@ -10,14 +10,14 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
-from hub.api import health, models, photos, results, tasks
+from hub.api import health, models, photos, results, tasks, videos
 from hub.api.docs import DocsPolicy
 from hub.api.problems import Problem, install_problem_handlers
 from hub.api.uploads import UploadGate
 from hub.service import VERSION, Hub
 
 DESCRIPTION = """\
-Denoises and deblurs photos with Uformer networks, on your own machine.
+Denoises and deblurs photos and videos with Uformer networks, on your own machine.
 
 Processing is asynchronous: post a file, get a `task_id`, poll its status every 2-5 seconds, fetch `result_path`.
 Errors are `application/problem+json` (RFC 9457) with a machine-readable `code`.
@@ -38,7 +38,7 @@ def create_app(hub: Hub) -> FastAPI:
     app: FastAPI = FastAPIOffline(
         title="Uformer Hub",
         version=VERSION,
-        summary="Denoise and deblur photos.",
+        summary="Denoise and deblur photos and videos.",
         description=DESCRIPTION,
         lifespan=lifespan,
         # FastAPI's own telemetry and its plain-text body limit stay unused.
@@ -49,7 +49,7 @@ def create_app(hub: Hub) -> FastAPI:
     install_problem_handlers(app)
     app.add_middleware(UploadGate, hub=hub)
     app.add_middleware(DocsPolicy)
-    for module in (photos, tasks, results, models, health):
+    for module in (photos, videos, tasks, results, models, health):
         app.include_router(module.router)
     _describe_problems(app)
     return app

@@ -11,6 +11,7 @@ from hub.jobs.model import Status
 
 EXAMPLE_ID = "a1b2c3d4-e5f6-7890-a1b2-c3d4e5f67890"
 _RESULT = "/static_results/images/denoise/processed/1678886400_a1b2c3d4_Zk3vV1pXo0J9c2QyT5rWbA_enhanced_image.jpg"
+_CLIP = "/static_results/videos/denoise/processed/1678886400_a1b2c3d4_5b0c9f31e7a24d68902f1c77_enhanced_clip.mp4"
 
 
 class TaskStarted(BaseModel):
@@ -28,7 +29,7 @@ class PendingStatus(BaseModel):
     status: Literal["pending"]
     progress: int = Field(ge=0, le=100, description="Per cent; never goes back while the server runs.", examples=[0])
     message: str = Field(examples=["Waiting in the queue."])
-    queue_position: int | None = Field(description="1 is the next to run.", examples=[3])
+    queue_position: int | None = Field(description="Among the jobs of its kind; 1 is the next to run.", examples=[3])
 
 
 class ProcessingStatus(BaseModel):
@@ -38,6 +39,18 @@ class ProcessingStatus(BaseModel):
     progress: int = Field(ge=0, le=100, description="Per cent; never goes back while the server runs.", examples=[42])
     message: str = Field(examples=["Restoring tile 12 of 40"])
     eta_seconds: float | None = Field(description="Seconds left, once they can be guessed.", examples=[7.5])
+
+
+class VideoProcessingStatus(ProcessingStatus):
+    """The clip is being restored."""
+
+    message: str = Field(examples=["Restored frame 630 of 1500"])
+    eta_seconds: float | None = Field(description="Seconds left, once they can be guessed.", examples=[254.4])
+    frames_done: int = Field(
+        ge=0, description="Frames that are finished; those that an earlier run has finished count.", examples=[630]
+    )
+    frames_total: int | None = Field(description="Frames to restore, as far as is known.", examples=[1500])
+    frames_per_second: float | None = Field(description="How fast it goes, once measured.", examples=[3.42])
 
 
 class CompletedStatus(BaseModel):
@@ -73,6 +86,45 @@ class CompletedStatus(BaseModel):
     )
 
 
+class VideoCompletedStatus(CompletedStatus):
+    """The restored clip is there."""
+
+    result_path: str = Field(
+        description="Put the server's base address before it to get the result's URL, for a link or a `<video>` "
+        "element: byte ranges are served. It cannot be guessed: who knows it may read the result.",
+        examples=[_CLIP],
+    )
+    result: dict[str, Any] = Field(
+        description="What was done: picture, frames, streams copied, codec, model, tiles, segments, time, notes.",
+        examples=[
+            {
+                "width": 1280,
+                "height": 720,
+                "frames": 1500,
+                "duration": 60.06,
+                "task": "denoise",
+                "model": "denoise_16",
+                "strength": 1.0,
+                "temporal": True,
+                "codec": "h264",
+                "pixel_format": "yuv420p",
+                "format": "mp4",
+                "bytes": 48210345,
+                "audio_streams": 1,
+                "subtitle_streams": 0,
+                "tiles": 6,
+                "tile_width": 512,
+                "tile_height": 512,
+                "overlap": 64,
+                "segments": 30,
+                "resumed_segments": 0,
+                "seconds": 438.6,
+                "notes": ["The clip is interlaced; it was deinterlaced, one frame for each of its frames."],
+            }
+        ],
+    )
+
+
 class FailedStatus(BaseModel):
     """The job ended without a result."""
 
@@ -82,6 +134,23 @@ class FailedStatus(BaseModel):
         examples=["The file is damaged: only 32% of its picture can be decoded. Send an undamaged copy."],
     )
     code: str = Field(description="Machine-readable kind of error.", examples=["damaged_image"])
+    resumable: bool = Field(
+        description="Whether `POST /api/tasks/{task_id}/resume` takes it up again where it ended; videos only.",
+        examples=[False],
+    )
+
+
+class VideoFailedStatus(FailedStatus):
+    """The clip could not be restored to its end."""
+
+    error: str = Field(
+        description="What went wrong.", examples=["The server's disk is nearly full; please try again later."]
+    )
+    code: str = Field(description="Machine-readable kind of error.", examples=["disk_full"])
+    resumable: bool = Field(
+        description="Whether `POST /api/tasks/{task_id}/resume` goes on from its last finished segment.",
+        examples=[True],
+    )
 
 
 class CancelledStatus(BaseModel):
@@ -93,6 +162,11 @@ class CancelledStatus(BaseModel):
 
 TaskStatus = Annotated[
     PendingStatus | ProcessingStatus | CompletedStatus | FailedStatus | CancelledStatus,
+    Field(discriminator="status"),
+]
+
+VideoStatus = Annotated[
+    PendingStatus | VideoProcessingStatus | VideoCompletedStatus | VideoFailedStatus | CancelledStatus,
     Field(discriminator="status"),
 ]
 
@@ -119,10 +193,32 @@ def task_status(view: JobView) -> TaskStatus:
             )
         case Status.FAILED:
             return FailedStatus(
-                status="failed", error=job.error or "The job failed.", code=job.error_code or "internal_error"
+                status="failed",
+                error=job.error or "The job failed.",
+                code=job.error_code or "internal_error",
+                resumable=view.resumable,
             )
         case Status.CANCELLED:
             return CancelledStatus(status="cancelled", message="Cancelled.")
+
+
+def video_status(view: JobView) -> VideoStatus:
+    """The state of a clip's job as it goes over the wire."""
+    status = task_status(view)
+    match status:
+        case ProcessingStatus():
+            return VideoProcessingStatus(
+                **status.model_dump(),
+                frames_done=view.details.get("frames_done", 0),
+                frames_total=view.details.get("frames_total"),
+                frames_per_second=view.details.get("frames_per_second"),
+            )
+        case CompletedStatus():
+            return VideoCompletedStatus(**status.model_dump())
+        case FailedStatus():
+            return VideoFailedStatus(**status.model_dump())
+        case _:
+            return status
 
 
 class ModelControl(BaseModel):
@@ -172,7 +268,10 @@ class Limits(BaseModel):
     """What an upload may be at most."""
 
     max_upload_mb: int = Field(examples=[512])
-    max_megapixels: float = Field(examples=[100.0])
+    max_megapixels: float = Field(description="Of a photo.", examples=[100.0])
+    max_video_megapixels: float = Field(description="Of a clip's picture.", examples=[36.0])
+    max_video_seconds: float = Field(examples=[14400.0])
+    max_video_frames: int = Field(examples=[1000000])
 
 
 class Controls(BaseModel):
@@ -180,7 +279,10 @@ class Controls(BaseModel):
 
     tasks: dict[str, TaskControl]
     page_controls: PageControls
-    output_formats: list[str] = Field(examples=[["same", "png", "jpeg", "webp", "tiff", "avif"]])
+    output_formats: list[str] = Field(
+        description="Of photos.", examples=[["same", "png", "jpeg", "webp", "tiff", "avif"]]
+    )
+    codecs: list[str] = Field(description="Of videos.", examples=[["h264", "h265", "av1", "vp9", "prores", "lossless"]])
     limits: Limits
 
 

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from hub.errors import HubError, InvalidInput
+from hub.video.options import CODECS
 
 if TYPE_CHECKING:
     from hub.settings import Settings
@@ -46,21 +47,24 @@ def between(low: float, high: float, kind: type[int] | type[float]) -> Callable[
 
 def build_parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    parser = argparse.ArgumentParser(prog="python -m hub", description="Denoise and deblur photos with Uformer.")
+    parser = argparse.ArgumentParser(
+        prog="python -m hub", description="Denoise and deblur photos and videos with Uformer."
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     restore = commands.add_parser(
         "restore",
-        help="restore photos",
-        description="Restore photos. Folders are searched for photos, sub-folders included, and their layout is kept.",
+        help="restore photos and clips",
+        description="Restore photos and clips. Folders are searched for both, sub-folders included, and their layout "
+        "is kept.",
     )
     restore.set_defaults(run=_restore)
-    restore.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="photo, or folder of photos")
+    restore.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="photo, clip, or folder of them")
     restore.add_argument(
         "-o",
         "--output",
         required=True,
-        help="with one photo: a file, whose suffix chooses the format, or a folder; else a folder, made if missing",
+        help="one input: a file, whose suffix tells a photo's format, or a folder; several: a folder, made if missing",
     )
     restore.add_argument("--overwrite", action="store_true", help="replace files that exist; without it they are kept")
     restore.add_argument("--task", help="denoise or deblur (default: the model's task, else denoise)")
@@ -75,9 +79,25 @@ def build_parser() -> argparse.ArgumentParser:
     restore.add_argument(
         "--strength", type=between(0, 1, float), default=1.0, metavar="S", help="0 keeps the input, 1 (default) is all"
     )
-    restore.add_argument("--quality", type=between(1, 100, int), default=95, metavar="Q", help="of lossy files: 1..100")
+    restore.add_argument(
+        "--quality",
+        type=between(0, 100, int),
+        metavar="Q",
+        help="photos: of lossy files, 1 to 100 (default 95); clips: constant rate factor, 0 (best) to 63 (default 18)",
+    )
     restore.add_argument("--precision", choices=("auto", "bfloat16", "float32"), help="default: HUB_PRECISION")
     restore.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: HUB_DEVICE)")
+
+    clips = restore.add_argument_group("clips")
+    clips.add_argument("--start", type=float, metavar="SECONDS", help="restore from this presentation time on")
+    clips.add_argument("--end", type=float, metavar="SECONDS", help="restore what is shown before this time")
+    clips.add_argument("--codec", choices=CODECS, default="h264", help="of the result (default: h264)")
+    clips.add_argument(
+        "--temporal",
+        action=argparse.BooleanOptionalAction,
+        help="smooth the result over time, along motion (default: on for denoise, off for deblur)",
+    )
+    clips.add_argument("--resume", action="store_true", help="go on after the finished segments of an interrupted run")
 
     models = commands.add_parser("models", help="list the models and whether they are installed")
     models.set_defaults(run=_models)

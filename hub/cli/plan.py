@@ -1,4 +1,4 @@
-"""Which photos the command line restores, and where each one goes."""
+"""Which photos and clips the command line restores, and where each one goes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ PHOTO_SUFFIXES = RAW_SUFFIXES | frozenset(
         *("pgm", "png", "pnm", "ppm", "psd", "tga", "tif", "tiff", "webp"),
     )
 )
+CLIP_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("3g2", "3gp", "asf", "avi", "flv", "m2ts", "m4v", "mjpeg", "mkv", "mov", "mp4", "mpeg", "mpg", "mts"),
+        *("mxf", "nut", "ogv", "ts", "vob", "webm", "wmv"),
+    )
+)
 
 
 @dataclass(frozen=True)
 class Item:
-    """One photo to restore.
+    """One photo or clip to restore.
 
     target: where it goes. exact: the user named this file, so it is this one or none; else the target's suffix
     follows the format that is written.
@@ -32,35 +39,42 @@ class Item:
     target: Path
     exact: bool
 
+    @property
+    def is_clip(self) -> bool:
+        """Whether it is a clip, judged by its name, or else by the name that the result is to have."""
+        suffix = self.source.suffix.lower()
+        named = suffix if suffix in PHOTO_SUFFIXES | CLIP_SUFFIXES else self.target.suffix.lower()
+        return named in CLIP_SUFFIXES
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What a command line asks for: the photos, and a sentence for each input that is none."""
+    """What a command line asks for: photos and clips, and a sentence for each input that is neither."""
 
     items: tuple[Item, ...]
     problems: tuple[str, ...]
 
 
 def make_plan(inputs: Sequence[Path], output: str) -> Plan:
-    """Find the photos and name their targets.
+    """Find the photos and clips and name their targets.
 
     inputs: files and folders; folders are searched to the bottom, hidden files and `output` itself left out.
-    output: a file if there is one input file and it ends like a photo; else a folder.
+    output: a file if there is one input file and it ends like a photo or a clip; else a folder.
     Raises InvalidInput if `output` can be neither.
     """
     folder = Path(output)
     if len(inputs) == 1 and inputs[0].is_file() and _names_a_file(output):
         return Plan((Item(inputs[0], folder, exact=True),), ())
     if folder.exists() and not folder.is_dir():
-        raise InvalidInput("output_not_a_folder", f"{output} is a file; several photos need a folder to go to.")
+        raise InvalidInput("output_not_a_folder", f"{output} is a file; several files need a folder to go to.")
 
     items: dict[Path, Item] = {}
     problems: list[str] = []
     for path in inputs:
         if path.is_dir():
-            found = list(_photos_below(path, leave_out=folder))
+            found = list(_files_below(path, leave_out=folder))
             if not found:
-                problems.append(f"{path}: there are no photos in this folder.")
+                problems.append(f"{path}: there are no photos or clips in this folder.")
             for source in found:
                 items.setdefault(source.resolve(), Item(source, folder / source.relative_to(path), exact=False))
         elif path.exists():
@@ -74,22 +88,23 @@ def _names_a_file(output: str) -> bool:
     path = Path(output)
     if path.is_dir() or output.endswith(("/", os.sep)):
         return False
-    if path.suffix.lower() in PHOTO_SUFFIXES:
+    if path.suffix.lower() in PHOTO_SUFFIXES | CLIP_SUFFIXES:
         return True
     if path.suffix or path.exists():
         raise InvalidInput(
             "unknown_suffix",
-            f"{output} does not end like a photo, such as .png or .jpg; for a folder of this name, add a slash.",
+            f"{output} does not end like a photo or a clip, such as .png, .jpg or .mp4; for a folder of this name, "
+            "add a slash.",
         )
     return False
 
 
-def _photos_below(folder: Path, *, leave_out: Path) -> Iterator[Path]:
-    """The photos of a folder and its sub-folders in a steady order, judged by their suffixes."""
+def _files_below(folder: Path, *, leave_out: Path) -> Iterator[Path]:
+    """The photos and clips of a folder and its sub-folders in a steady order, judged by their suffixes."""
     left_out = leave_out.resolve()
     for parent, folders, files in os.walk(folder):
         here = Path(parent)
         folders[:] = sorted(name for name in folders if name[0] != "." and (here / name).resolve() != left_out)
         for name in sorted(files):
-            if name[0] != "." and Path(name).suffix.lower() in PHOTO_SUFFIXES:
+            if name[0] != "." and Path(name).suffix.lower() in PHOTO_SUFFIXES | CLIP_SUFFIXES:
                 yield here / name

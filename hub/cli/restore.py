@@ -6,15 +6,16 @@ import argparse
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hub.catalog import unavailable
+from hub.cli.clips import Network, restore_clips
 from hub.cli.models import download_bar, open_catalog, open_fetcher
-from hub.cli.plan import Item, Plan, make_plan
+from hub.cli.plan import Item, make_plan
 from hub.cli.progress import PhotosBar
 from hub.cli.targets import FORMATS, Targets, choose_target
 from hub.engine import Engine, Priority
@@ -23,19 +24,24 @@ from hub.media.image import PhotoDecoder, encode, plan_output
 from hub.parts import make_backend, make_decoder, restore_limits
 from hub.restoration import RestoreLimits, restore_photo
 from hub.settings import read_settings
+from hub.video.handler import file_stamp
 from uformer.restore import RestoreOptions, blend
 
 if TYPE_CHECKING:
     from hub.settings import Settings
-    from uformer.backends import Backend
 
 # While one photo is in the network, another is decoded or encoded.
 PHOTOS_AT_ONCE = 2
+PHOTO_QUALITY = 95
 
 
 def restore(args: argparse.Namespace, settings: Settings) -> int:
     """Restore what the arguments name; returns the exit status."""
     plan = make_plan(args.inputs, args.output)
+    photos = [item for item in plan.items if not item.is_clip]
+    clips = [item for item in plan.items if item.is_clip]
+    if photos and args.quality == 0:
+        raise InvalidInput("invalid_quality", "The quality of photos must be between 1 and 100, not 0.")
     for problem in plan.problems:
         sys.stderr.write(f"error: {problem}\n")
     failed = len(plan.problems)
@@ -43,38 +49,43 @@ def restore(args: argparse.Namespace, settings: Settings) -> int:
         asked = {"tile": args.tile, "overlap": args.overlap, "precision": args.precision, "device": args.device}
         given = {name: value for name, value in asked.items() if value is not None}
         settings = read_settings(**{**settings.model_dump(exclude_unset=True), **given})
-        failed += _restore_all(plan, args, settings)
+        network = _choose_network(args, settings)
+        engine = Engine(lambda _: network.open(), batch_ms=settings.batch_ms)
+        engine.start()
+        try:
+            # Held throughout: what is wrong with the model or the device shows before the first file.
+            with engine.session(network.name, Priority.IMAGE):
+                if photos:
+                    failed += _restore_photos(photos, args, settings, engine, network.name)
+                if clips:
+                    failed += restore_clips(clips, args, settings, engine, network)
+        finally:
+            engine.stop()
     return 1 if failed else 0
 
 
-def _restore_all(plan: Plan, args: argparse.Namespace, settings: Settings) -> int:
-    """Restore the plan's photos and print the path of each; returns how many failed."""
+def _restore_photos(
+    items: Sequence[Item], args: argparse.Namespace, settings: Settings, engine: Engine, model: str
+) -> int:
+    """Restore photos and print the path of each; returns how many failed."""
     options = RestoreOptions(tile=settings.tile, overlap=settings.overlap, whole=args.whole)
-    name, open_network = _choose_network(args, settings)
-    engine = Engine(lambda _: open_network(), batch_ms=settings.batch_ms)
-    engine.start()
     stopping = threading.Event()
     failed = 0
     decoder = make_decoder(settings, settings.data_dir / "tmp")
     try:
-        with (
-            PhotosBar(len(plan.items)) as bar,
-            # Held throughout: what is wrong with the model or the device shows before the first photo.
-            engine.session(name, Priority.IMAGE),
-            ThreadPoolExecutor(PHOTOS_AT_ONCE) as threads,
-        ):
+        with PhotosBar(len(items)) as bar, ThreadPoolExecutor(PHOTOS_AT_ONCE) as threads:
             job = PhotoJob(
                 engine=engine,
-                model=name,
+                model=model,
                 decoder=decoder,
                 options=options,
                 limits=restore_limits(settings),
                 strength=args.strength,
-                quality=args.quality,
+                quality=PHOTO_QUALITY if args.quality is None else args.quality,
                 targets=Targets(overwrite=args.overwrite),
                 cancelled=stopping.is_set,
             )
-            running = {threads.submit(job, item, bar.reporter(item)): item for item in plan.items}
+            running = {threads.submit(job, item, bar.reporter(item)): item for item in items}
             try:
                 for done in as_completed(running):
                     failed += not _tell(running[done], done, bar)
@@ -85,7 +96,6 @@ def _restore_all(plan: Plan, args: argparse.Namespace, settings: Settings) -> in
                 raise
     finally:
         decoder.close()
-        engine.stop()
     return failed
 
 
@@ -108,8 +118,8 @@ def _tell(item: Item, done: Future[Written], bar: PhotosBar) -> bool:
     return False
 
 
-def _choose_network(args: argparse.Namespace, settings: Settings) -> tuple[str, Callable[[], Backend]]:
-    """A name for the model that the arguments mean, and what loads it; official weights are fetched if need be."""
+def _choose_network(args: argparse.Namespace, settings: Settings) -> Network:
+    """The model that the arguments mean; official weights are fetched if need be."""
     if args.weights is not None:
         from uformer.checkpoint import CheckpointError, load_model
 
@@ -117,7 +127,10 @@ def _choose_network(args: argparse.Namespace, settings: Settings) -> tuple[str, 
             model = load_model(args.weights)
         except (CheckpointError, OSError) as error:
             raise InvalidInput("weights_unusable", str(error)) from error
-        return args.weights.name, lambda: make_backend(settings, model, bridge=False)
+        task = args.task or "denoise"
+        return Network(
+            args.weights.name, task, file_stamp(args.weights), lambda: make_backend(settings, model, bridge=False)
+        )
 
     catalog = open_catalog(settings)
     entry = catalog.resolve(args.task, args.model)
@@ -126,7 +139,13 @@ def _choose_network(args: argparse.Namespace, settings: Settings) -> tuple[str, 
             raise unavailable(entry)
         with download_bar(entry.name) as report:
             open_fetcher(settings, catalog).fetch(entry.name, progress=report)
-    return entry.name, lambda: make_backend(settings, catalog.load(entry.name), bridge=False)
+        entry = catalog.get(entry.name)
+    return Network(
+        entry.name,
+        entry.task,
+        file_stamp(entry.path),
+        lambda: make_backend(settings, catalog.load(entry.name), bridge=False),
+    )
 
 
 @dataclass(frozen=True)

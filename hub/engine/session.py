@@ -50,6 +50,16 @@ class EngineSession:
         finally:
             self._dispatcher.withdraw(self._lane, set(pending))
 
+    def prepare(self, shapes: Iterable[tuple[int, int]]) -> None:
+        """Make the model ready for tiles of these (height, width), so that their results never depend on timing.
+
+        It works in the caller's thread, for seconds per shape that was never compiled on this machine, while other
+        sessions go on. Raises Cancelled, asked before each shape.
+        """
+        for height, width in sorted(shapes):
+            self._check_cancelled()
+            self._backend.prepare(height, width)
+
     def close(self) -> None:
         """Drop the waiting tiles and accept no more; whoever waits for one gets Cancelled."""
         self._dispatcher.close_lane(self._lane)
@@ -74,10 +84,13 @@ class EngineSession:
         return 1 if self._last_kind is None else self._dispatcher.capacity(self._last_kind)
 
     def _submit(self, tiles: list[Tile]) -> None:
-        if self._lane.cancelled is not None and self._lane.cancelled():
-            raise Cancelled
+        self._check_cancelled()
         if tiles:
             self._dispatcher.submit(tiles)
+
+    def _check_cancelled(self) -> None:
+        if self._lane.cancelled is not None and self._lane.cancelled():
+            raise Cancelled
 
     def _tile(self, pixels: NDArray[Any]) -> Tile:
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype.name not in DTYPES:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hub.errors import Cancelled
+from hub.errors import Cancelled, NotFound
 from hub.jobs.model import Job
 from hub.jobs.progress import Progress
 from hub.results import FileStore
@@ -49,9 +49,19 @@ class JobContext:
         self._progress = progress or Progress()
         self._cancelled = cancelled or (lambda: False)
 
-    def report(self, fraction: float, message: str = "") -> None:
-        """Tell that `fraction` (0 to 1) of the work is done; cheap, any thread, never goes back."""
-        self._progress.report(fraction, message)
+    def report(self, fraction: float, message: str = "", details: Mapping[str, Any] | None = None) -> None:
+        """Tell that `fraction` (0 to 1) of the work is done; cheap, any thread, never goes back.
+
+        message, details (JSON types only): stay as they are where none are given.
+        """
+        self._progress.report(fraction, message, details)
+
+    def begin(self, fraction: float, message: str = "") -> None:
+        """Tell that another stage of the work begins at `fraction`: from here on the speed is measured anew.
+
+        What was done before is no measure of it: a download, or the part of a clip that an earlier run has restored.
+        """
+        self._progress.begin(fraction, message)
 
     def cancelled(self) -> bool:
         """Whether to stop now, cancelled or shutting down; ask at least once per batch, then raise Cancelled."""
@@ -71,8 +81,16 @@ class JobContext:
         """
         return self._files.publish(self.job, suffix, write, check=self.check_cancelled)
 
+    def published(self, result_path: str) -> bool:
+        """Whether the result that an earlier run published is still there."""
+        try:
+            self._files.resolve(result_path)
+        except NotFound:
+            return False
+        return True
+
     def keep(self, name: str, write: Callable[[Path], object]) -> None:
-        """Let `write` make the file `name` of `workdir`: there whole or not at all, and flushed for good.
+        """Let `write` make the file `name` (`folder/name` too) of `workdir`: whole or not at all, flushed for good.
 
         The path given to `write` is another one, with the same suffix.
         """

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -18,8 +18,11 @@ from hub.jobs.handler import Handler, JobContext, Outcome
 from hub.jobs.model import Job, Kind, Status
 from hub.jobs.recovery import recover
 from hub.jobs.replacement import replace_result
+from hub.jobs.resumption import check_resumable, is_resumable
 from hub.jobs.run import Run, taken_back
+from hub.jobs.runs import Runs
 from hub.jobs.store import Changes, JobStore
+from hub.jobs.view import MESSAGES, JobView
 from hub.results import FileStore
 
 __all__ = ["Handler", "JobContext", "JobManager", "JobView", "Outcome"]
@@ -29,37 +32,16 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DATABASE_RETRY_SECONDS = 1.0
-MESSAGES = {
-    Status.PENDING: "Waiting in the queue.",
-    Status.PROCESSING: "Processing...",
-    Status.COMPLETED: "Done.",
-    Status.FAILED: "Failed.",
-    Status.CANCELLED: "Cancelled.",
-}
-
-
-@dataclass(frozen=True)
-class JobView:
-    """A job as a client sees it now.
-
-    progress: 0 to 100; never goes back while the server runs.
-    queue_position: 1 is next; None unless pending.
-    eta_seconds: from measured progress; None unless processing and measured.
-    """
-
-    job: Job
-    progress: int
-    message: str
-    queue_position: int | None = None
-    eta_seconds: float | None = None
+FIRST_GUESS_SECONDS = 10.0
+SETTLE_SECONDS = 30.0
 
 
 class JobManager:
     """Owns every job from its acceptance to its end.
 
-    The table is the queue: for every pending job the executor holds one call to `_run_next`, which takes whichever
-    job's turn it is. Status changes are compare-and-set, so of two that race (a cancel and a finish) one loses, and
-    the loser cleans up.
+    The table is the queue: for every pending job the executor of its kind holds one call to `_run_next`, which takes
+    whichever job of that kind is next. Each kind has workers of its own, so that long clips never keep photos waiting.
+    Status changes are compare-and-set, so of two that race (a cancel and a finish) one loses, and the loser cleans up.
     """
 
     def __init__(
@@ -67,21 +49,23 @@ class JobManager:
         store: JobStore,
         files: FileStore,
         handlers: Mapping[Kind, Handler],
-        executor: Executor,
+        executors: Mapping[Kind, Executor],
         *,
         queue_limit: int,
     ) -> None:
+        """handlers, executors: for the same kinds. queue_limit: how many jobs may wait, of all kinds together."""
+        if handlers.keys() != executors.keys():
+            raise ValueError("Every kind of job needs a handler and an executor.")
         self._store = store
         self._files = files
         self._handlers = handlers
-        self._executor = executor
+        self._executors = executors
         self._queue_limit = queue_limit
         self._started = False
         self._stopping = threading.Event()
-        self._runs: dict[str, Run] = {}
-        self._changed = threading.Condition()  # Guards _runs; notified when a run or a job ends.
-        self._replacing = threading.Lock()
-        self._mean_seconds = 10.0  # Of a run, for Retry-After.
+        self._runs = Runs()
+        self._reopening = threading.Lock()  # Held by whoever changes a finished job: replaces, resumes or deletes it.
+        self._mean_seconds = dict.fromkeys(handlers, FIRST_GUESS_SECONDS)  # Of a run, for Retry-After.
 
     def start(self) -> None:
         """Take over the data folder, queue what was unfinished, clean up after a crash, begin to work.
@@ -92,8 +76,9 @@ class JobManager:
         try:
             recover(self._store, self._files)
             self._started = True
-            for _ in range(self._store.waiting_count()):
-                self._executor.submit(self._run_next)
+            for kind in self._handlers:
+                for _ in range(self._store.waiting_count(kind)):
+                    self._call_worker(kind)
         except BaseException:
             self._files.release()
             raise
@@ -106,13 +91,13 @@ class JobManager:
         if not self._started or self._stopping.is_set():
             return
         self._stopping.set()
-        self._executor.shutdown(timeout)
-        with self._changed:
-            left = [run.job for run in self._runs.values()]
+        deadline = time.monotonic() + timeout
+        for executor in self._executors.values():
+            executor.shutdown(max(0.0, deadline - time.monotonic()))
         try:
-            for job in left:
+            for job_id, run in self._runs.all().items():
                 with suppress(Conflict, NotFound):  # It has just ended after all.
-                    self._store.transition(job.id, Status.PENDING, expect=Status.PROCESSING, **taken_back(job))
+                    self._store.transition(job_id, Status.PENDING, expect=Status.PROCESSING, **taken_back(run.job))
         except Busy:
             logger.warning("The database is away at shutdown; the next start will find these jobs interrupted.")
         finally:
@@ -137,7 +122,7 @@ class JobManager:
             raise ValueError(f"There is no handler for {kind} jobs.")
         self._refuse_when_closed()
         if self._store.waiting_count() >= self._queue_limit:
-            raise self._queue_full()  # Before the upload is copied; decided for good by the insert.
+            raise self._queue_full(kind)  # Before the upload is copied; decided for good by the insert.
         job = Job.new(kind, task, spec, plain_name(filename))
         path = self._files.save_upload(job.id, job.filename, stream)
         try:
@@ -150,15 +135,14 @@ class JobManager:
             raise
         if not added:
             self._files.delete(job)
-            raise self._queue_full()
-        with suppress(RuntimeError):  # Stopped this very moment: the next start will run it.
-            self._executor.submit(self._run_next)
+            raise self._queue_full(kind)
+        self._call_worker(kind)
         return job
 
     def view(self, job_id: str, kind: Kind | None = None) -> JobView:
         """How the job stands. Raises NotFound for an unknown id, and for a job of another kind than `kind`."""
         # The run is looked up before the row is read: one that ends in between then shows as ended, not as at 0 %.
-        run = self._run_of(job_id)
+        run = self._runs.get(job_id)
         job = self._store.get(job_id)
         if kind not in (None, job.kind):
             raise NotFound("task_not_found", f"There is no {kind} task {job_id!r}.")
@@ -166,14 +150,13 @@ class JobManager:
 
     def list(self, *, kind: Kind | None = None, limit: int = 50, before: str | None = None) -> Sequence[JobView]:
         """At most `limit` jobs, newest first; `before` is the id of the last job of the previous page."""
-        with self._changed:
-            runs = dict(self._runs)
+        runs = self._runs.all()
         return [self._view(job, runs.get(job.id)) for job in self._store.list(kind=kind, limit=limit, before=before)]
 
     def cancel(self, job_id: str) -> JobView:
         """Cancel a pending or running job; a finished one stays as it is. Raises NotFound."""
         while not (job := self._store.get(job_id)).status.finished:
-            run = self._run_of(job_id)
+            run = self._runs.get(job_id)
             progress = run.progress.percent if run else 0
             try:
                 self._store.transition(
@@ -183,58 +166,72 @@ class JobManager:
                 continue  # It was taken from the queue or ended meanwhile; look again.
             # Only now is it certain who cleans up: a run that is known here, or one that begins later and then finds
             # the row cancelled, deletes the files when it ends.
-            with self._changed:
-                run = self._runs.get(job_id)
-                if run is not None:
-                    run.cancelled.set()
-            if run is None:
+            if not self._runs.cancel(job_id):
                 self._files.delete(job)
-            with self._changed:
-                self._changed.notify_all()
         return self._view(job, None)
 
-    def delete(self, job_id: str, timeout: float = 30.0) -> None:
+    def resume(self, job_id: str) -> JobView:
+        """Queue a failed video again, behind all that wait; its handler finds what the earlier runs have kept.
+
+        Raises NotFound, Conflict (`not_resumable`) that says what would be right, Busy (queue full, stopping).
+        """
+        self._refuse_when_closed()
+        job = self._store.get(job_id)
+        check_resumable(job, self._files)
+        self._await_run(job_id, SETTLE_SECONDS)  # The failed run is at its very end; two of one job must never meet.
+        with self._reopening:
+            check_resumable(self._store.get(job_id), self._files)
+            if not self._store.requeue(job_id, limit=self._queue_limit):
+                raise self._queue_full(job.kind)
+        self._call_worker(job.kind)
+        return self.view(job_id)
+
+    def delete(self, job_id: str, timeout: float = SETTLE_SECONDS) -> None:
         """Cancel the job if need be and remove its files and its row.
 
         Raises NotFound, or Busy if its run does not end within `timeout` seconds.
         """
-        job = self.cancel(job_id).job
-        with self._changed:
-            if not self._changed.wait_for(lambda: job_id not in self._runs, timeout):
-                raise Busy("task_still_stopping", "The task is cancelled but still stopping; delete it a little later.")
-        with self._replacing:
-            self._files.delete(job)
-            self._store.delete(job_id)
+        while True:
+            job = self.cancel(job_id).job
+            self._await_run(job_id, timeout)
+            with self._reopening:
+                if self._store.get(job_id).status.finished:  # Else it was resumed in between.
+                    self._files.delete(job)
+                    self._store.delete(job_id)
+                    return
 
     def replace_result(self, job_id: str, make: Handler) -> JobView:
         """Let `make` make another result of a completed job; one at a time, since that takes memory.
 
         Row and files change together. Raises NotFound, Busy, Conflict, and what `make` raises; then nothing changed.
         """
-        with self._replacing:
+        with self._reopening:
             return self._view(replace_result(self._store.get(job_id), make, self._store, self._files), None)
 
     def wait(self, job_id: str, timeout: float) -> JobView:
         """Wait until the job has ended and its run has cleaned up. Raises NotFound, TimeoutError."""
         deadline = time.monotonic() + timeout
         while True:
-            with self._changed:
-                running = job_id in self._runs
+            running = self._runs.get(job_id) is not None
             view = self.view(job_id)
             if view.job.status.finished and not running:
                 return view
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError(f"Task {job_id} is still {view.job.status} after {timeout:g} seconds.")
-            with self._changed:
-                self._changed.wait(min(left, 0.2))
+            self._runs.await_change(min(left, 0.2))
 
-    def _run_next(self) -> None:
-        """Run the job whose turn it is, if any, to its end."""
+    def _call_worker(self, kind: Kind) -> None:
+        """Have a worker look after one more pending job of `kind`."""
+        with suppress(RuntimeError):  # Stopped this very moment: the next start will run it.
+            self._executors[kind].submit(partial(self._run_next, kind))
+
+    def _run_next(self, kind: Kind) -> None:
+        """Run the job of `kind` whose turn it is, if any, to its end."""
         if self._stopping.is_set():
             return
         try:
-            job = self._patiently(lambda: self._store.claim_next(tuple(self._handlers)))
+            job = self._patiently(lambda: self._store.claim_next(kind))
             if job is not None:
                 self._run(job)
         except Busy:
@@ -242,17 +239,11 @@ class JobManager:
 
     def _run(self, job: Job) -> None:
         run = Run(job, self._stopping)
-        with self._changed:
-            self._runs[job.id] = run
-        try:
+        with self._runs.hold(run):
             if self._goes_on(job):
                 status, changes = run.perform(self._handlers[job.kind], self._files)
                 self._record(job, status, changes)
-                self._mean_seconds += 0.2 * (run.seconds - self._mean_seconds)
-        finally:
-            with self._changed:
-                del self._runs[job.id]
-                self._changed.notify_all()
+                self._mean_seconds[job.kind] += 0.2 * (run.seconds - self._mean_seconds[job.kind])
 
     def _record(self, job: Job, status: Status, changes: Changes) -> None:
         """Write down the end of a run, unless the job was cancelled first."""
@@ -280,21 +271,29 @@ class JobManager:
                     raise
                 logger.warning("The jobs database does not answer; trying again.", exc_info=True)
 
-    def _run_of(self, job_id: str) -> Run | None:
-        with self._changed:
-            return self._runs.get(job_id)
+    def _await_run(self, job_id: str, timeout: float) -> None:
+        """Wait until no run of a finished job is left. Raises Busy."""
+        if not self._runs.await_end(job_id, timeout):
+            raise Busy("task_still_stopping", "The task is still stopping; please try again a little later.")
 
     def _view(self, job: Job, run: Run | None) -> JobView:
         if job.status is Status.PROCESSING and run is not None:
-            message = run.progress.message or MESSAGES[job.status]
-            return JobView(job, run.progress.percent, message, eta_seconds=run.progress.eta())
+            progress = run.progress
+            message = progress.message or MESSAGES[job.status]
+            return JobView(job, progress.percent, message, eta_seconds=progress.eta(), details=progress.details)
         position = self._store.position(job) if job.status is Status.PENDING else None
-        return JobView(job, job.progress, job.error or MESSAGES[job.status], queue_position=position)
+        return JobView(
+            job,
+            job.progress,
+            job.error or MESSAGES[job.status],
+            queue_position=position,
+            resumable=is_resumable(job, self._files),
+        )
 
     def _refuse_when_closed(self) -> None:
         if not self._started or self._stopping.is_set():
             raise Busy("not_accepting", "The hub is starting or stopping; please try again in a moment.")
 
-    def _queue_full(self) -> Busy:
+    def _queue_full(self, kind: Kind) -> Busy:
         message = f"{self._queue_limit} tasks are waiting already; please try again later."
-        return Busy("queue_full", message, retry_after=max(1, min(300, round(self._mean_seconds))))
+        return Busy("queue_full", message, retry_after=max(1, min(300, round(self._mean_seconds[kind]))))

@@ -19,6 +19,11 @@ class Kind(StrEnum):
     IMAGE = "image"
     VIDEO = "video"
 
+    @property
+    def resumable(self) -> bool:
+        """Whether a failed job can go on from what its runs have kept; a photo is simply sent again."""
+        return self is Kind.VIDEO
+
 
 class Status(StrEnum):
     """Where a job stands; the values are the words of the wire."""
@@ -31,8 +36,8 @@ class Status(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether the job has come to its end."""
-        return not TRANSITIONS[self]
+        """Whether the job has come to its end; a failed one stays there unless its owner resumes it."""
+        return self not in (Status.PENDING, Status.PROCESSING)
 
 
 TRANSITIONS: Mapping[Status, frozenset[Status]] = MappingProxyType(
@@ -41,7 +46,8 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = MappingProxyType(
         # Back to PENDING: the server stopped or died while the job ran.
         Status.PROCESSING: frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.PENDING}),
         Status.COMPLETED: frozenset(),
-        Status.FAILED: frozenset(),
+        # Resumed by its owner.
+        Status.FAILED: frozenset({Status.PENDING}),
         Status.CANCELLED: frozenset(),
     }
 )
@@ -57,7 +63,7 @@ class Job:
     secret: 96 random bits in hexadecimal; part of the result's name, so that it cannot be guessed.
     turn: place in the queue; the smallest runs next.
     created_at, started_at, finished_at: Unix seconds.
-    attempts: runs begun, less those that an orderly stop took back.
+    attempts: runs begun since the job was sent or resumed, less those that an orderly stop took back.
     progress: percent reached when the status last changed; while a job runs, progress lives in memory.
     result_path: percent-encoded URL path below `/static_results/`, once completed.
     """

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock
+from types import MappingProxyType
+from typing import Any
 
-WINDOW_SECONDS = 30.0  # Speed is measured over this long: loading a model at the start must not haunt the estimate.
+WINDOW_SECONDS = 30.0  # Speed is measured over this long: what was slow at first must not haunt the estimate,
+LEAST_STEPS = 4  # but over no fewer steps than this: on a slow machine one frame may take longer than the window.
 
 
 class Progress:
@@ -18,18 +21,29 @@ class Progress:
         self._lock = Lock()
         self._samples: deque[tuple[float, float]] = deque([(clock(), 0.0)])
         self._message = ""
+        self._details: Mapping[str, Any] = MappingProxyType({})
 
-    def report(self, fraction: float, message: str = "") -> None:
+    def report(self, fraction: float, message: str = "", details: Mapping[str, Any] | None = None) -> None:
         """Note that `fraction` (0 to 1) of the work is done; less than was reported before is ignored."""
         with self._lock:
             self._message = message or self._message
+            if details is not None:
+                self._details = MappingProxyType(dict(details))
             fraction = min(fraction, 1.0)
             if not fraction > self._samples[-1][1]:
                 return
             now = self._clock()
             self._samples.append((now, fraction))
-            while len(self._samples) > 2 and now - self._samples[0][0] > WINDOW_SECONDS:
+            while len(self._samples) > LEAST_STEPS + 1 and now - self._samples[1][0] >= WINDOW_SECONDS:
                 self._samples.popleft()
+
+    def begin(self, fraction: float, message: str = "") -> None:
+        """As `report`, and measure the speed from here on alone."""
+        self.report(fraction, message)
+        with self._lock:
+            done = self._samples[-1][1]
+            self._samples.clear()
+            self._samples.append((self._clock(), done))
 
     @property
     def percent(self) -> int:
@@ -43,16 +57,24 @@ class Progress:
         with self._lock:
             return self._message
 
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """The figures that the worker gave last; empty before."""
+        with self._lock:
+            return self._details
+
     def eta(self) -> float | None:
         """Seconds left at the measured speed; None before anything is measured."""
         with self._lock:
             (begun, before), (latest, done) = self._samples[0], self._samples[-1]
+            steps = len(self._samples) - 1
             silence = self._clock() - latest
         span = latest - begun
         if span <= 0 or done <= before:
             return None
-        left = (1.0 - done) * span / (done - before)
-        if silence < left:
-            return left - silence
-        # Nothing came for as long as all the rest should have taken: the silence itself is a measurement.
-        return left * (span + silence) / span
+        pace = span / (done - before)  # Seconds for the whole of the work.
+        # The next report is due after a step of the usual length. What it is late by is a measurement as well: the
+        # work has slowed down by at least so much, and is hardly about to end.
+        due = min(silence, span / steps, (1.0 - done) * pace)
+        late = silence - due
+        return max((1.0 - done) * pace * (span + late) / span - due, late)

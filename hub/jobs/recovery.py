@@ -42,7 +42,8 @@ def _settle_interrupted(job: Job, store: JobStore, files: FileStore) -> None:
             expect=Status.PROCESSING,
             finished_at=time.time(),
             error_code="interrupted",
-            error=f"The server stopped {job.attempts} times while it worked on this file, so it was given up.",
+            error=f"The server stopped {job.attempts} times while it worked on this file, so it was given up."
+            + (" Resume it to go on from what is done." if job.kind.resumable else ""),
         )
         return
     logger.warning("Job %s: interrupted in run %d; queued again.", job.id, job.attempts)

@@ -6,74 +6,18 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
-from pathlib import Path
 from typing import Any, NoReturn, TypedDict, Unpack
 
-from sqlalchemy import (
-    JSON,
-    URL,
-    BigInteger,
-    Column,
-    Connection,
-    Double,
-    Engine,
-    Enum,
-    Index,
-    Integer,
-    MetaData,
-    Row,
-    Select,
-    String,
-    Table,
-    Text,
-    create_engine,
-    event,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Row, Select, func, select, update
 from sqlalchemy import delete as delete_from
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import ConnectionPoolEntry
 
-from hub.errors import Busy, Conflict, HubError, NotFound
+from hub.errors import Busy, Conflict, NotFound
 from hub.jobs.model import TRANSITIONS, Job, Kind, Status
+from hub.jobs.table import JOBS, open_database
 
-LOCK_WAIT_MS = 60_000
 IDS_PER_QUERY = 500  # Databases bound the parameters of one statement.
-
-
-def _words(members: type[StrEnum]) -> Enum:
-    """A column that holds the values of an enumeration as plain text, on every database."""
-    return Enum(members, native_enum=False, length=16, values_callable=lambda kind: [member.value for member in kind])
-
-
-JOBS = Table(
-    "jobs",
-    MetaData(),
-    Column("id", String(36), primary_key=True),
-    Column("kind", _words(Kind), nullable=False),
-    Column("task", String(64), nullable=False),
-    Column("status", _words(Status), nullable=False),
-    Column("spec", JSON, nullable=False),
-    Column("filename", Text, nullable=False),
-    Column("secret", String(64), nullable=False),
-    Column("turn", BigInteger, nullable=False),
-    Column("created_at", Double, nullable=False),
-    Column("started_at", Double),
-    Column("finished_at", Double),
-    Column("attempts", Integer, nullable=False),
-    Column("progress", Integer, nullable=False),
-    Column("result_path", Text),
-    Column("result", JSON(none_as_null=True)),
-    Column("error_code", String(64)),
-    Column("error", Text),
-    Index("jobs_by_turn", "status", "turn"),
-    Index("jobs_by_age", "created_at"),
-)
 
 
 class Changes(TypedDict, total=False):
@@ -98,19 +42,8 @@ class JobStore:
 
     def __init__(self, url: str) -> None:
         """Open the database and make the table if need be. Raises HubError (`bad_database`) that says what is wrong."""
-        try:
-            parsed = make_url(url)
-        except ArgumentError as error:
-            raise _bad_database(
-                "The address of the jobs database is not one that SQLAlchemy understands", error
-            ) from error
+        self._engine = open_database(url)
         self._adding = threading.Lock()
-        try:
-            self._engine = _open(parsed)
-        except (SQLAlchemyError, ImportError, OSError) as error:
-            # Without its password: this goes to the log.
-            address = parsed.render_as_string(hide_password=True)
-            raise _bad_database(f"The jobs database {address} cannot be used", error) from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -126,7 +59,34 @@ class JobStore:
             connection.execute(
                 JOBS.insert().values({column.name: getattr(job, column.name) for column in JOBS.columns})
             )
-            fits = limit is None or connection.execute(_count_pending()).scalar_one() <= limit
+            fits = _fits(connection, limit)
+            if not fits:
+                connection.rollback()
+        return fits
+
+    def requeue(self, job_id: str, *, limit: int | None = None) -> bool:
+        """Put a failed job behind all that wait, as if it had never run; False as with `add`.
+
+        Raises NotFound, or Conflict("wrong_status") if it has not failed.
+        """
+        anew: Changes = {
+            "turn": time.time_ns(),
+            "started_at": None,
+            "finished_at": None,
+            "attempts": 0,
+            "progress": 0,
+            "error_code": None,
+            "error": None,
+        }
+        with self._adding, self._begin() as connection:
+            moved = connection.execute(
+                update(JOBS)
+                .where(JOBS.c.id == job_id, JOBS.c.status == Status.FAILED)
+                .values({**anew, "status": Status.PENDING})
+            )
+            if moved.rowcount == 0:
+                _refuse(_fetch(connection, job_id), "be resumed")
+            fits = _fits(connection, limit)
             if not fits:
                 connection.rollback()
         return fits
@@ -165,11 +125,11 @@ class JobStore:
                 _refuse(job, "have its result replaced")
             return job
 
-    def claim_next(self, kinds: Collection[Kind]) -> Job | None:
-        """Take the next pending job of `kinds` out of the queue for a run that begins now; None if there is none."""
+    def claim_next(self, kind: Kind) -> Job | None:
+        """Take the next pending job of a kind out of the queue for a run that begins now; None if there is none."""
         following = (
             select(JOBS.c.id, JOBS.c.attempts)
-            .where(JOBS.c.status == Status.PENDING, JOBS.c.kind.in_(kinds))
+            .where(JOBS.c.status == Status.PENDING, JOBS.c.kind == kind)
             .order_by(JOBS.c.turn, JOBS.c.id)
             .limit(1)
         )
@@ -219,15 +179,17 @@ class JobStore:
                 found.update({row.id: row.status for row in connection.execute(query)})
         return found
 
-    def waiting_count(self) -> int:
-        """How many jobs are pending."""
+    def waiting_count(self, kind: Kind | None = None) -> int:
+        """How many jobs are pending, of one kind or of all."""
+        query = _count_pending() if kind is None else _count_pending().where(JOBS.c.kind == kind)
         with self._begin() as connection:
-            return connection.execute(_count_pending()).scalar_one()
+            return connection.execute(query).scalar_one()
 
     def position(self, job: Job) -> int:
-        """A pending job's place in the queue; 1 is next."""
+        """A pending job's place in the queue of its kind; 1 is next."""
+        before = _count_pending().where(JOBS.c.kind == job.kind, JOBS.c.turn < job.turn)
         with self._begin() as connection:
-            return 1 + connection.execute(_count_pending().where(JOBS.c.turn < job.turn)).scalar_one()
+            return 1 + connection.execute(before).scalar_one()
 
     def delete(self, job_id: str) -> None:
         """Forget a job; nothing happens if there is none."""
@@ -243,48 +205,13 @@ class JobStore:
             raise Busy("database_unavailable", "The jobs database does not answer; please try again later.") from error
 
 
-def _bad_database(words: str, error: Exception) -> HubError:
-    reason = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return HubError("bad_database", f"{words}: {reason[0] if reason else type(error).__name__}")
-
-
-def _open(url: URL) -> Engine:
-    """Connections to a sound database that has the table."""
-    sqlite = url.get_backend_name() == "sqlite"
-    if sqlite:
-        if not url.database or url.database == ":memory:":
-            raise ArgumentError("it must be a file, such as sqlite:////var/lib/hub/hub.sqlite3")
-        Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_size=16, max_overflow=16, pool_timeout=LOCK_WAIT_MS / 1000)
-    try:
-        if sqlite:
-            event.listen(engine, "connect", _set_up_sqlite)
-            _check_sqlite(engine)
-        JOBS.metadata.create_all(engine)
-    except BaseException:
-        engine.dispose()
-        raise
-    return engine
-
-
-def _check_sqlite(engine: Engine) -> None:
-    """Make damage show now and whole, not later in whatever call meets it."""
-    with engine.connect() as connection:
-        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-    if found != "ok":
-        raise DatabaseError("PRAGMA quick_check", None, ValueError(f"the file is damaged ({found})"))
-
-
-def _set_up_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_MS}")  # First: the next line can already meet a lock.
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.close()
-
-
 def _count_pending() -> Select[int]:
     return select(func.count()).select_from(JOBS).where(JOBS.c.status == Status.PENDING)
+
+
+def _fits(connection: Connection, limit: int | None) -> bool:
+    """Whether no more than `limit` jobs wait, counting what this transaction has added."""
+    return limit is None or connection.execute(_count_pending()).scalar_one() <= limit
 
 
 def _fetch(connection: Connection, job_id: str) -> Job:

@@ -89,10 +89,10 @@ def identify(head: bytes, suffix: str) -> str:
         return "ppm"
     if head[:1] == b"\n" and head[1:2] in b"\0\2\3\5" and head[2:3] == b"\1":
         return "pcx"
-    raise UnsupportedMedia("not_an_image", f"The file is {_describe(head)}, not a photo. Send {READABLE}.")
+    raise UnsupportedMedia("not_an_image", f"The file is {describe(head)}, not a photo. Send {READABLE}.")
 
 
-def _describe(head: bytes) -> str:
+def describe(head: bytes) -> str:
     """What an unreadable file seems to be, with its article."""
     for offset, magic, description in _OTHER:
         if head.startswith(magic, offset):

@@ -11,26 +11,38 @@ import threading
 import time
 from pathlib import Path
 
+LARGE_BYTES = 64 << 20  # What is larger is most likely a clip.
+
 
 class PageCache:
     """A folder of folders, one per file, which Gradio fills with uploads and serves to the browser.
 
-    Jobs keep copies of their own, so anything here may go at any time; the least recently written goes first.
+    Jobs keep copies of their own, so anything here may go at any time; the least recently used goes first.
+    Large files have a bound of their own, so that a few clips do not push out every picture that is on a screen.
+    max_bytes: of all that is small. max_large_bytes: of all that is large; the same unless given.
+    max_age: seconds since the last use.
     """
 
-    def __init__(self, root: Path, *, max_bytes: int, max_age: float) -> None:
+    def __init__(self, root: Path, *, max_bytes: int, max_age: float, max_large_bytes: int | None = None) -> None:
         self.root = root.resolve()
         self.max_bytes = max_bytes
+        self.max_large_bytes = max_bytes if max_large_bytes is None else max_large_bytes
         self.max_age = max_age
         self._lock = threading.Lock()
         self.root.mkdir(parents=True, exist_ok=True)
 
     def resolve(self, name: object) -> Path | None:
-        """The cached file of that absolute path, or None when it is gone or was never inside the cache."""
+        """The cached file of that absolute path, now used, or None when it is gone or was never inside the cache."""
         if not isinstance(name, str) or "\0" in name:
             return None
         path = Path(name).resolve()
-        return path if path.is_relative_to(self.root) and path.is_file() else None
+        if not path.is_relative_to(self.root) or not path.is_file():
+            return None
+        try:
+            os.utime(path)
+        except FileNotFoundError:  # Swept away this very moment.
+            return None
+        return path
 
     def new_file(self, name: str) -> Path:
         """A fresh path in a folder whose name nobody can guess."""
@@ -62,10 +74,12 @@ class PageCache:
         """Delete what is too old, and the oldest of the rest until it fits; returns how many folders went."""
         with self._lock:
             deadline = time.time() - self.max_age
-            total = deleted = 0
-            for written, size, path in sorted(self._entries(), reverse=True):
-                total += size
-                if written >= deadline and total <= self.max_bytes:
+            deleted = 0
+            totals = {False: 0, True: 0}
+            for used, size, path in sorted(self._entries(), reverse=True):
+                large = size > LARGE_BYTES
+                totals[large] += size
+                if used >= deadline and totals[large] <= (self.max_large_bytes if large else self.max_bytes):
                     continue
                 deleted += 1
                 # A browser may be fetching it, or Gradio's own clean-up may have been faster: the next sweep sees.
@@ -77,7 +91,7 @@ class PageCache:
             return deleted
 
     def _entries(self) -> list[tuple[float, int, Path]]:
-        """(last write in Unix seconds, bytes, path) of everything at the top of the cache."""
+        """(last use in Unix seconds, bytes, path) of everything at the top of the cache."""
         found = []
         for path in self.root.iterdir():
             with contextlib.suppress(FileNotFoundError):

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.service import Hub
 from hub.ui import look, text
+from hub.ui.clips import clip_route
 from hub.ui.page import build_page
 
 RESERVED = ("/api", "/static_results", "/health", "/ready", "/metrics", "/docs", "/redoc", "/openapi.json", "/ws")
@@ -49,10 +50,11 @@ class PageGate:
 
 
 def mount_page(app: FastAPI, hub: Hub) -> None:
-    """Mount the page at `/`. Call it last: routes added later would never be reached.
+    """Mount the page at `/`, and the clips that it plays. Call it last: routes added later would never be reached.
 
     Gradio's lifespan runs inside the application's. `hub.settings.root_path` is the sub-path of a reverse proxy.
     """
+    app.router.routes.append(clip_route(hub))
     gr.mount_gradio_app(
         app,
         build_page(hub),

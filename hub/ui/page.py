@@ -10,10 +10,21 @@ from hub.ui.cache import PageCache
 from hub.ui.environment import prepare_environment
 from hub.ui.examples import load_examples
 from hub.ui.photo import PhotoTab
+from hub.ui.video import VideoTab
 
 _GIB = 1 << 30
 _CACHE_SECONDS = 2 * 3600
 _SWEEP_SECONDS = 600
+# Whoever comes back finds the tab that was used last.
+_OPEN_LAST_TAB = """() => {
+  document.addEventListener("click", (event) => {
+    const tab = event.target.closest("[data-tab-id]");
+    if (tab) localStorage.setItem("uformer-hub-tab", tab.dataset.tabId);
+  });
+  const last = localStorage.getItem("uformer-hub-tab");
+  // Gradio keeps a second, invisible row of tabs, to measure them.
+  for (const tab of document.querySelectorAll("[data-tab-id]")) if (tab.dataset.tabId === last) tab.click();
+}"""
 _LOGO = (
     '<svg viewBox="0 0 32 32" aria-hidden="true" focusable="false"><rect width="32" height="32" rx="9"/>'
     '<circle cx="10" cy="10" r="1.6"/><circle cx="6.5" cy="16" r="1.2"/><circle cx="11" cy="20" r="1.8"/>'
@@ -34,20 +45,23 @@ def build_page(hub: Hub) -> gr.Blocks:
     )
     with page:
         gr.HTML(_header(), apply_default_css=False, elem_id="hub-header")
-        with gr.Tabs(elem_classes="hub-tabs"), gr.Tab(text.TAB_PHOTO, id="photo"):
-            photo = PhotoTab(hub, cache, load_examples(hub.settings.data_dir / "examples"))
+        with gr.Tabs(elem_classes="hub-tabs"):
+            tabs = (PhotoTab(hub, cache, load_examples(hub.settings.data_dir / "examples")), VideoTab(hub, cache))
         gr.HTML(_footer(), apply_default_css=False, elem_id="hub-footer")
-        photo.restore_on_load(page)
+        for tab in tabs:
+            tab.restore_on_load(page)
+        page.load(None, js=_OPEN_LAST_TAB, api_visibility="private")
     page.api_open = False  # As an argument of `queue` it would build Gradio's application once more.
     return page
 
 
 def page_cache(hub: Hub) -> PageCache:
-    """The folder that Gradio uploads into and serves from; a job's own copy of a photo lies elsewhere."""
+    """The folder that Gradio uploads into and serves from; a job's own copy of a file lies elsewhere."""
     settings = hub.settings
     return PageCache(
         settings.data_dir / "page",
-        max_bytes=max(2 * _GIB, 4 * settings.max_upload_mb * 1_000_000),
+        max_bytes=2 * _GIB,
+        max_large_bytes=max(2 * _GIB, 4 * settings.max_upload_mb * 1_000_000),
         max_age=_CACHE_SECONDS,
     )
 

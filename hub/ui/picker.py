@@ -1,13 +1,15 @@
-"""The photo picker and the example gallery: small components of the page's own, on Gradio's HTML component.
+"""The pickers of photos and clips, and the example gallery: the page's own, on Gradio's HTML component.
 
 Gradio's Image component opens what it is given with Pillow and shows it in the browser, which neither camera raw,
-HEIC nor 16-bit files survive; its File component cannot be pasted into. Here the browser uploads the file's own bytes.
+HEIC nor 16-bit files survive; its Video component re-encodes what the browser does not play; its File component cannot
+be pasted into. Here the browser uploads the file's own bytes.
 """
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,21 @@ from hub.ui.examples import Example
 
 _ASSETS = Path(__file__).parent / "assets"
 # Besides image/*: types that browsers do not count as images. Naming HEIC keeps iOS from converting it to JPEG.
-_ACCEPT = (
+_PHOTOS = (
     "image/*,image/heic,image/heif,.heic,.heif,.avif,.tif,.tiff,.dng,.nef,.nrw,.cr2,.cr3,.crw,.arw,.srf,.sr2,.orf,"
     ".rw2,.raf,.pef,.srw,.3fr,.erf,.kdc,.mef,.mos,.mrw,.raw,.rwl,.x3f"
+)
+_CLIPS = (
+    "video/*,.mp4,.m4v,.mov,.qt,.mkv,.webm,.avi,.mpg,.mpeg,.vob,.ts,.m2ts,.mts,.mxf,.wmv,.asf,.flv,.f4v,.3gp,.3g2,"
+    ".ogv,.dv,.divx,.y4m,.nut,.hevc,.h264,.264,.265,.ivf,.gif"
+)
+_PHOTO_ICON = (
+    '<rect x="5" y="9" width="38" height="30" rx="5"/><circle cx="16" cy="19" r="3.5"/>'
+    '<path d="M6 35l11-10 8 7 7-6 10 9"/>'
+)
+_CLIP_ICON = (
+    '<rect x="5" y="9" width="38" height="30" rx="5"/>'
+    '<path d="M13 9v30M35 9v30M5 19h8M5 29h8M35 19h8M35 29h8M20 18v12l10-6z"/>'
 )
 _CHOOSE_EXAMPLE = """
 element.addEventListener("click", (event) => {
@@ -30,43 +44,53 @@ element.addEventListener("click", (event) => {
 """
 
 
+@dataclass(frozen=True)
+class _Words:
+    title: str
+    hint: str
+    formats: str
+    reading: str
+    one: str
+
+
 def photo_picker(max_upload_mb: int) -> gr.HTML:
-    """The drop zone. Its value is a dict (see `picked`) or None; `upload` events carry `path` and `name`."""
-    return gr.HTML(
-        value=None,
-        html_template=(_ASSETS / "picker.html").read_text("utf-8"),
-        js_on_load=(_ASSETS / "picker.js").read_text("utf-8"),
-        apply_default_css=False,
-        elem_id="photo-picker",
-        accept=_ACCEPT,
-        max_upload_mb=max_upload_mb,
-        title=text.PICKER_TITLE,
-        hint=text.PICKER_HINT,
-        formats=text.PICKER_FORMATS.format(max_upload_mb=max_upload_mb),
-        change=text.PICKER_CHANGE,
-        text_uploading=text.PICKER_UPLOADING,
-        text_reading=text.PICKER_READING,
-        text_too_large=text.PICKER_TOO_LARGE,
-        text_failed=text.PICKER_FAILED,
-        text_one=text.PICKER_ONE,
+    """The drop zone for photos, which may be pasted too; see `_picker`."""
+    words = _Words(text.PICKER_TITLE, text.PICKER_HINT, text.PICKER_FORMATS, text.PICKER_READING, text.PICKER_ONE)
+    return _picker("photo-picker", words, _PHOTO_ICON, _PHOTOS, max_upload_mb)
+
+
+def clip_picker(max_upload_mb: int) -> gr.HTML:
+    """The drop zone for clips; see `_picker`."""
+    words = _Words(
+        text.CLIP_PICKER_TITLE,
+        text.CLIP_PICKER_HINT,
+        text.CLIP_PICKER_FORMATS,
+        text.CLIP_PICKER_READING,
+        text.CLIP_PICKER_ONE,
     )
+    return _picker("video-picker", words, _CLIP_ICON, _CLIPS, max_upload_mb)
 
 
-def picked(name: str, caption: str, preview: str, **source: str) -> dict[str, Any]:
-    """The picker's value for a photo: what it shows, and in `source` where the page finds the file again."""
+def picked(name: str, caption: str, alt: str, picture: Path, **source: Any) -> dict[str, Any]:
+    """The picker's value for a file: what it shows, and in `source` where the page finds the file again.
+
+    alt: of its picture, a file in the page's cache; `{name}` in it stands for the file's name.
+    What is shown is HTML: the component would run `${...}` in a name as code if it were inserted as text.
+    """
     return {
         "name": name,
-        "caption": caption,
-        "preview": preview,
-        "alt": text.PICKER_ALT.format(name=name),
+        "shown": html.escape(name),
+        "caption": html.escape(caption),
+        "alt": html.escape(alt.format(name=name)),
+        "preview": f"gradio_api/file={picture}",
         "error": "",
         **source,
     }
 
 
 def refused(message: str) -> dict[str, Any]:
-    """The picker's value without a photo, and with an error below."""
-    return {"error": message}
+    """The picker's value without a file, and with an error below."""
+    return {"error": html.escape(message)}
 
 
 def example_gallery(examples: Sequence[Example]) -> gr.HTML:
@@ -82,4 +106,26 @@ def example_gallery(examples: Sequence[Example]) -> gr.HTML:
         js_on_load=_CHOOSE_EXAMPLE,
         apply_default_css=False,
         elem_id="photo-examples",
+    )
+
+
+def _picker(elem_id: str, words: _Words, icon: str, accept: str, max_upload_mb: int) -> gr.HTML:
+    """A drop zone. Its value is a dict (see `picked`) or None; `upload` events carry `path` and `name`."""
+    return gr.HTML(
+        value=None,
+        html_template=(_ASSETS / "picker.html").read_text("utf-8").replace("<!-- icon -->", icon),
+        js_on_load=(_ASSETS / "picker.js").read_text("utf-8"),
+        apply_default_css=False,
+        elem_id=elem_id,
+        accept=accept,
+        max_upload_mb=max_upload_mb,
+        title=words.title,
+        hint=words.hint,
+        formats=words.formats.format(max_upload_mb=max_upload_mb),
+        change=text.PICKER_CHANGE,
+        text_uploading=text.PICKER_UPLOADING,
+        text_reading=words.reading,
+        text_too_large=text.PICKER_TOO_LARGE,
+        text_failed=text.PICKER_FAILED,
+        text_one=words.one,
     )

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from hub.jobs.manager import JobView
-from hub.jobs.model import Job, Status
+from hub.jobs.model import Job, Kind, Status
 from hub.ui import text
 
 # Up to here a job has only announced its next step, and its pace says nothing: a photo of one tile stays here.
@@ -20,25 +20,38 @@ _EMPTY_ICON = (
 )
 
 
-def empty() -> str:
+def empty(title: str = text.EMPTY_TITLE, hint: str = text.EMPTY_HINT) -> str:
     """Before the first run."""
-    return f'<div class="hub-stage hub-empty">{_EMPTY_ICON}<h3>{text.EMPTY_TITLE}</h3><p>{text.EMPTY_HINT}</p></div>'
+    return f'<div class="hub-stage hub-empty">{_EMPTY_ICON}<h3>{title}</h3><p>{hint}</p></div>'
 
 
-def problem(message: str, title: str = text.FAILED_TITLE) -> str:
+def problem(message: str, title: str = text.FAILED_TITLE, hint: str = "") -> str:
     """An error, in the place where the result would be."""
+    more = f'<p class="hub-small">{html.escape(hint)}</p>' if hint else ""
     return (
         f'<div class="hub-stage hub-problem" role="alert"><h3>{html.escape(title)}</h3>'
+        f"<p>{html.escape(message)}</p>{more}</div>"
+    )
+
+
+def cancelled(hint: str = text.CANCELLED_HINT) -> str:
+    """After a cancel."""
+    return f'<div class="hub-stage hub-quiet" role="status"><h3>{text.CANCELLED_TITLE}</h3><p>{hint}</p></div>'
+
+
+def waiting(message: str) -> str:
+    """While something short is done that tells no progress."""
+    return (
+        f'<div class="hub-stage hub-quiet" role="status"><span class="hub-spinner" aria-hidden="true"></span>'
         f"<p>{html.escape(message)}</p></div>"
     )
 
 
-def cancelled() -> str:
-    """After a cancel."""
-    return (
-        f'<div class="hub-stage hub-quiet" role="status"><h3>{text.CANCELLED_TITLE}</h3>'
-        f"<p>{text.CANCELLED_HINT}</p></div>"
-    )
+def previewed(time: str, model: str, *, smooths: bool) -> str:
+    """Above the comparison of one frame of a clip."""
+    facts = html.escape(text.PREVIEW_FACTS.format(time=time, model=model))
+    hint = f"<p>{text.PREVIEW_HINT}</p>" if smooths else ""
+    return f'<div class="hub-stage" role="status"><p class="hub-facts">{facts}</p>{hint}</div>'
 
 
 def busy(message: str) -> str:
@@ -49,15 +62,18 @@ def busy(message: str) -> str:
     )
 
 
-def working(view: JobView) -> str:
-    """A pending or running job: place in the queue, or a bar with percentage and time left once they are measured."""
+def working(view: JobView, latest: str | None = None) -> str:
+    """A pending or running job: place in the queue, or a bar with percentage and time left once they are measured.
+
+    latest: address of the frame of a clip that was restored last. A clip's stage has room for it from the start.
+    """
     name = html.escape(view.job.filename)
     percent, aside = None, ""
     if view.job.status is Status.PENDING:
         title, message = text.QUEUED_TITLE, queue_words(view.queue_position)
     else:
-        title, message = text.WORKING_TITLE, view.message
-        if view.progress > PREPARED_PERCENT:
+        title, message = text.WORKING_TITLE, _message(view)
+        if view.progress > PREPARED_PERCENT or view.details:
             percent, aside = view.progress, f"{view.progress} % · {eta_words(view.eta_seconds)}"
     amount = "" if percent is None else f' aria-valuenow="{percent}" aria-valuetext="{html.escape(aside)}"'
     fill = "<i></i>" if percent is None else f'<span style="width:{percent}%"></span>'
@@ -66,7 +82,7 @@ def working(view: JobView) -> str:
         f'<div class="hub-bar" role="progressbar" aria-label="{title}" '
         f'aria-valuemin="0" aria-valuemax="100"{amount}>{fill}</div>'
         f'<p class="hub-bar-words"><span>{html.escape(message)}</span><span class="hub-numbers">{aside}</span></p>'
-        f'<p class="hub-small">{text.LEAVE_HINT}</p></div>'
+        f'<p class="hub-small">{text.LEAVE_HINT}</p>{_latest(latest) if view.job.kind is Kind.VIDEO else ""}</div>'
     )
 
 
@@ -90,20 +106,25 @@ def before_after() -> str:
     return f'<div class="hub-tags" aria-hidden="true"><span>{text.BEFORE}</span><span>{text.AFTER}</span></div>'
 
 
-def download(job: Job, version: float) -> str:
-    """A link that saves the result under the photo's own name.
+def download(job: Job, version: float | None = None) -> str:
+    """A link that saves the result under the file's own name.
 
     Relative, so that it holds below a sub-path too; `version` makes a new address of a new blend.
     """
     if job.result_path is None:
         return ""
-    address = f"{job.result_path.lstrip('/')}?v={version:g}"
+    address = job.result_path.lstrip("/") + ("" if version is None else f"?v={version:g}")
     name = download_name(job)
     suffix = PurePosixPath(name).suffix.lstrip(".").upper()
     return (
         f'<a class="hub-download" href="{html.escape(address)}" download="{html.escape(name)}">'
         f"<span>{text.DOWNLOAD}</span><small>{html.escape(suffix)}</small></a>"
     )
+
+
+def note(words: str) -> str:
+    """A remark beside something else."""
+    return f'<p class="hub-note">{words}</p>'
 
 
 def download_name(job: Job) -> str:
@@ -134,12 +155,33 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def _message(view: JobView) -> str:
+    """What a running job does, and how fast, as long as frames are restored."""
+    speed, total = view.details.get("frames_per_second"), view.details.get("frames_total")
+    if not speed or view.details["frames_done"] == total:
+        return view.message
+    return text.SPEED.format(message=view.message, rate=f"{speed:.1f}" if speed >= 1 else f"{speed:.2f}")
+
+
+def _latest(address: str | None) -> str:
+    """The frame that was restored last, or the room for it."""
+    picture = f'<img src="{html.escape(address)}" alt="{text.LATEST_ALT}">' if address else ""
+    return f'<figure class="hub-latest">{picture}</figure>'
+
+
 def _facts(job: Job, names: Mapping[str, str]) -> list[str]:
-    """Size, model and time of a completed job, as far as its result tells them."""
+    """Size, length, format, model and time of a completed job, as far as its result tells them."""
     result: dict[str, Any] = job.result or {}
     facts = []
     if {"width", "height"} <= result.keys():
         facts.append(text.SIZE.format(width=result["width"], height=result["height"]))
+    if "frames" in result:
+        frames = result["frames"]
+        facts.append(text.ONE_FRAME if frames == 1 else text.FRAMES.format(frames=frames))
+    if "codec" in result:
+        facts.append(text.CODEC_NAMES.get(result["codec"], result["codec"]))
+    if "frames" in result and "bytes" in result:
+        facts.append(text.MEGABYTES.format(size=f"{result['bytes'] / 1e6:.1f}"))
     if "model" in result:
         facts.append(names.get(result["model"], result["model"]))
     if "seconds" in result:

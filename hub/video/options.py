@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from hub.choices import check_strength
 from hub.errors import InvalidInput
-from hub.restoration import check_strength
 
 CODECS = ("h264", "h265", "av1", "vp9", "prores", "lossless")
 WORST_QUALITY = 63
@@ -24,6 +24,7 @@ class VideoOptions:
     codec: one of CODECS. quality: constant rate factor, 0 (best) to 63; ProRes and lossless have none.
     temporal: smooth the result over time, along motion; None is on for denoise and off otherwise.
     start, end: seconds of presentation time; frames from `start` on and before `end` are restored.
+    display: also make the page's before and after clips, and show the latest frame while the job runs.
     """
 
     task_type: str = "denoise"
@@ -34,6 +35,7 @@ class VideoOptions:
     temporal: bool | None = None
     start: float | None = None
     end: float | None = None
+    display: bool = False
 
     def check(self) -> None:
         """Raise InvalidInput for a value that no clip could be restored with; task and model are the catalog's."""

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hub.choices import check_strength
 from hub.errors import Cancelled, HubError, InvalidInput
 from hub.media.photo import Photo, PhotoInfo
-from hub.restoration import PhotoOptions, RestoreLimits, check_strength, restore_photo
+from hub.restoration import PhotoOptions, RestoreLimits, restore_photo
 from uformer.backends import OutOfMemory
 from uformer.restore import RestoreOptions
 

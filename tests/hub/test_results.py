@@ -213,6 +213,33 @@ def test_deleting_removes_all_of_one_job_and_nothing_else(files: FileStore, job:
     assert files.upload(other.id).read_bytes() == b"abc"
 
 
+def test_a_kept_file_may_lie_in_a_folder(files: FileStore, job: Job, tmp_path: Path) -> None:
+    files.keep(job.id, "segments/0001.mp4", lambda path: path.write_bytes(b"first"))
+    files.keep(job.id, "segments/0001.mp4", lambda path: path.write_bytes(b"second"), staged=True)
+    files.keep(job.id, "segments/0002.mp4", lambda path: path.write_bytes(b"dropped"), staged=True)
+    folder = files.job_dir(job.id) / "segments"
+    assert (folder / "0001.mp4").read_bytes() == b"first"
+    path = files.stage(job, ".mp4", lambda path: path.write_bytes(b"result"))
+    files.put_staged(job, path, ["segments/0001.mp4"])
+    files.discard_staged(job)
+    assert (folder / "0001.mp4").read_bytes() == b"second"
+    files.unkeep(job.id, "segments/0001.mp4")
+    files.unkeep(job.id, "elsewhere/0001.mp4")
+    assert everything(tmp_path / "data" / "jobs") == []
+    (folder / "deeper").mkdir()
+    (folder / "deeper" / "segment.mp4").write_bytes(b"frames")
+    files.delete(job)
+    assert list((tmp_path / "data" / "jobs").iterdir()) == []
+
+
+def test_an_upload_is_there_or_not(files: FileStore, job: Job) -> None:
+    assert not files.has_upload(job.id)
+    path = files.save_upload(job.id, "a.mp4", io.BytesIO(b"abc"))
+    assert files.has_upload(job.id)
+    path.unlink()
+    assert not files.has_upload(job.id)
+
+
 def test_a_sweep_removes_what_no_job_owns(files: FileStore, job: Job, tmp_path: Path) -> None:
     orphan = Job.new(Kind.IMAGE, "denoise", {}, "orphan.jpg")
     for each in (job, orphan):

@@ -64,8 +64,7 @@ def test_it_agrees_with_the_plain_network(
 ) -> None:
     backend = open_it(cpu_backend=cpu_backend, precision=precision)
     assert backend.name == f"{cpu_backend}-cpu-{precision}"
-    if isinstance(backend, OpenVinoBackend):
-        backend.compile(*tile.shape[:2])
+    backend.prepare(*tile.shape[:2])
     for pixels in (tile, tile.astype(np.uint16) * 257, tile.astype(np.float32) / 255):
         restored = backend.run(pixels[None])
         assert restored.shape == (1, *tile.shape)
@@ -78,8 +77,7 @@ def test_torch_serves_while_openvino_compiles(
 ) -> None:
     backend = open_it(cpu_backend="openvino", precision="float32")
     first = backend.run(tile[None])[0]  # The graph cannot be ready so soon.
-    assert isinstance(backend, OpenVinoBackend)
-    backend.compile(*tile.shape[:2])
+    backend.prepare(*tile.shape[:2])
     second = backend.run(tile[None])[0]
     assert psnr(first, expected) >= 100
     assert psnr(second, expected) >= 100
@@ -88,7 +86,7 @@ def test_torch_serves_while_openvino_compiles(
 def test_compiled_graphs_are_kept_on_disk(tile: NDArray[np.uint8], tmp_path: Path) -> None:
     def run() -> tuple[NDArray[np.float32], Path]:
         backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32", cache_dir=tmp_path)
-        backend.compile(*tile.shape[:2])
+        backend.prepare(*tile.shape[:2])
         output = backend.run(tile[None])
         backend.close()
         (blob,) = tmp_path.iterdir()
@@ -124,6 +122,30 @@ def test_torch_runs_what_openvino_cannot_compile(
     assert caplog.text.count("unsupported operation") == 1
 
 
+def test_a_prepared_backend_no_longer_depends_on_timing(
+    open_it: Callable[..., Backend], tile: NDArray[np.uint8]
+) -> None:
+    waiting = open_it(cpu_backend="openvino", precision="bfloat16", bridge=False)
+    bridging = open_it(cpu_backend="openvino", precision="bfloat16")
+    bridging.prepare(128, 256)
+    for pixels in (tile, tile[:, :128]):  # The second shape was not prepared, but is not bridged either.
+        np.testing.assert_array_equal(bridging.run(pixels[None]), waiting.run(pixels[None]))
+
+
+def test_preparing_leaves_a_lack_of_memory_to_the_tiles(
+    tile: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("uformer.openvino_backend.build_graph", fail)
+    backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32")
+    backend.prepare(*tile.shape[:2])
+    with pytest.raises(OutOfMemory, match="256x128"):
+        backend.run(tile[None])
+    backend.close()
+
+
 def test_torch_takes_over_where_openvino_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise RuntimeError("no plugin")
@@ -149,7 +171,7 @@ def test_every_variant_has_its_graph(variant: str, random_network: Callable[...,
     network = random_network(variant, train_size=256)
     pixels = np.random.default_rng(0).random((128, 256, 3), np.float32)
     backend = OpenVinoBackend(network, precision="float32")
-    backend.compile(128, 256)
+    backend.prepare(128, 256)
     restored = backend.run(pixels[None])[0]
     backend.close()
     with torch.inference_mode():

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_CLOCKED = ("mpegts", "mpeg")
+_LATE_SECONDS = 10
+
 
 @dataclass(frozen=True)
 class Colour:
@@ -63,6 +66,15 @@ class ClipInfo:
     subtitle_streams: int = 0
     mastering: Mapping[str, str] | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> Fraction:
+        """The time, in seconds of the clip's clock, that counts as 0 of its presentation.
+
+        Broadcast streams begin at whatever their clock shows, which may be hours.
+        """
+        broadcast = self.container in _CLOCKED and self.start > _LATE_SECONDS
+        return self.start if broadcast else Fraction(0)
 
     @property
     def dtype(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hub.errors import Cancelled, HubError, InvalidInput
+from hub.errors import Busy, Cancelled, HubError, InvalidInput
 from hub.media import wire
 from hub.media.process import start_child, tail_of
 from hub.media.video.channel import Channel
@@ -39,6 +39,7 @@ class VideoProcess:
         self._silence = silence
         self._cancelled = cancelled or (lambda: False)
         self._watching = threading.Event()
+        self._killed = False
         if cancelled is not None:
             threading.Thread(target=self._watch, name=f"watch-{self._task}", daemon=True).start()
         try:
@@ -67,8 +68,13 @@ class VideoProcess:
             raise wire.unpack_error(message["error"])
         return message, array
 
+    def kill(self) -> None:
+        """End the child, whatever it does; whoever waits for it gets Busy (`stopping`). Callable from any thread."""
+        self._killed = True
+        self._process.kill()
+
     def close(self) -> None:
-        """End the child, whatever it does."""
+        """End the child, and give back what it held here."""
         self._watching.set()
         self._process.kill()
         self._process.wait()
@@ -86,6 +92,8 @@ class VideoProcess:
     def _lost(self, *, timed_out: bool) -> HubError:
         if self._cancelled():
             return Cancelled()
+        if self._killed:
+            return Busy("stopping", "The hub is shutting down. Try again later.")
         logger.warning(
             "A %s process was lost (timed out: %s, status %s): %s",
             self._task,

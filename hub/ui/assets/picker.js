@@ -1,4 +1,4 @@
-// The photo picker: click, drop anywhere on the page, or paste. The file's own bytes are uploaded, never re-encoded.
+// A picker: click, drop anywhere on the page, or paste. The file's own bytes are uploaded, never re-encoded.
 // Gradio runs this once per component with element, trigger, props, upload and watch in scope; the template is
 // rendered again whenever the value changes, so listeners sit on `element` and the document.
 const find = (selector) => element.querySelector(selector);
@@ -7,6 +7,7 @@ function showBusy(message) {
   const line = find(".hub-picker-busy");
   line.hidden = !message;
   find("[data-busy]").textContent = message || "";
+  find("[data-percent]").textContent = "";
   find(".hub-picker").setAttribute("aria-busy", message ? "true" : "false");
 }
 
@@ -16,21 +17,46 @@ function showError(message) {
   line.textContent = message || "";
 }
 
+// What Gradio's own upload() sends, but with its progress: clips are large.
+function send(file, progress) {
+  return new Promise((resolve, reject) => {
+    const form = new FormData();
+    form.append("files", file);
+    const request = new XMLHttpRequest();
+    request.upload.addEventListener("progress", (event) => {
+      if (event.lengthComputable) progress(Math.floor((100 * event.loaded) / event.total));
+    });
+    request.addEventListener("load", () => (request.status === 200 ? resolve(request.response[0]) : reject()));
+    for (const end of ["error", "abort", "timeout"]) request.addEventListener(end, reject);
+    request.responseType = "json";
+    request.open("POST", "gradio_api/upload");
+    request.send(form);
+    sending = request;
+  });
+}
+
+const fill = (words, values) => words.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
 let turn = 0;
+let sending = null;
 
 async function take(files) {
   const file = files[0];
   if (!file) return;
   const mine = ++turn;
+  sending?.abort();
   showError(files.length > 1 ? props.text_one : "");
   const megabytes = file.size / 1e6;
   if (megabytes > props.max_upload_mb) {
-    showError(props.text_too_large.replace("{size}", Math.ceil(megabytes)).replace("{max_upload_mb}", props.max_upload_mb));
+    showBusy("");
+    showError(fill(props.text_too_large, { size: Math.ceil(megabytes), max_upload_mb: props.max_upload_mb }));
     return;
   }
-  showBusy(`${props.text_uploading} ${file.name} (${megabytes < 0.1 ? "<0.1" : megabytes.toFixed(1)} MB)…`);
+  showBusy(fill(props.text_uploading, { name: file.name, size: megabytes < 0.1 ? "<0.1" : megabytes.toFixed(1) }));
   try {
-    const { path } = await upload(file);
+    const path = await send(file, (percent) => {
+      if (mine === turn) find("[data-percent]").textContent = `${percent} %`;
+    });
     if (mine !== turn) return;
     showBusy(props.text_reading);
     trigger("upload", { path, name: file.name });

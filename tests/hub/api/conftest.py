@@ -70,12 +70,12 @@ def post(client: TestClient, png: bytes) -> Post:
     return send
 
 
-def wait(client: TestClient, task_id: str, seconds: float = 120) -> dict[str, Any]:
+def wait(client: TestClient, task_id: str, seconds: float = 120, kind: str = "image") -> dict[str, Any]:
     """Poll as a client would until the task has ended; returns its last status."""
     deadline = time.monotonic() + seconds
     progress = 0
     while time.monotonic() < deadline:
-        answer = client.get(f"/api/image_status/{task_id}")
+        answer = client.get(f"/api/{kind}_status/{task_id}")
         assert answer.status_code == 200, answer.text
         status: dict[str, Any] = answer.json()
         assert status.get("progress", 100) >= progress, "progress went back"
@@ -88,5 +88,5 @@ def wait(client: TestClient, task_id: str, seconds: float = 120) -> dict[str, An
 
 @pytest.fixture(name="wait")
 def _wait() -> Callable[..., dict[str, Any]]:
-    """`wait(client, task_id)`: poll until the task has ended."""
+    """`wait(client, task_id, kind="video")`: poll until the task has ended."""
     return wait

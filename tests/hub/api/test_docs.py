@@ -32,7 +32,10 @@ def test_the_document_describes_every_operation(client: TestClient) -> None:
     assert set(operations) == {
         "POST /api/process_image",
         "GET /api/image_status/{task_id}",
+        "POST /api/process_video",
+        "GET /api/video_status/{task_id}",
         "POST /api/tasks/{task_id}/cancel",
+        "POST /api/tasks/{task_id}/resume",
         "GET /static_results/{result_name}",
         "GET /api/available_controls",
         "GET /health",
@@ -45,9 +48,10 @@ def test_the_document_describes_every_operation(client: TestClient) -> None:
             if int(status) >= 400 and "content" in answer:
                 assert set(answer["content"]) == {"application/problem+json"}
                 assert answer["content"]["application/problem+json"]["examples"]
-    answers = operations["POST /api/process_image"]["responses"]
-    assert set(answers) == {"202", "400", "409", "413", "415", "422", "503"}
-    assert set(answers["202"]["headers"]) == {"Location", "Retry-After"}
+    for path in ("/api/process_image", "/api/process_video"):
+        answers = operations[f"POST {path}"]["responses"]
+        assert set(answers) == {"202", "400", "409", "413", "415", "422", "503"}
+        assert set(answers["202"]["headers"]) == {"Location", "Retry-After"}
 
 
 def test_every_reference_in_the_document_leads_somewhere(client: TestClient) -> None:
@@ -59,10 +63,16 @@ def test_every_reference_in_the_document_leads_somewhere(client: TestClient) -> 
     assert "Problem" in schemas
 
 
-def test_the_form_is_described_as_the_guide_says(client: TestClient) -> None:
+def form_of(client: TestClient, path: str) -> dict[str, Any]:
+    """The schema of a route's form."""
     document = client.get("/openapi.json").json()
-    body = document["paths"]["/api/process_image"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    form = document["components"]["schemas"][body["schema"]["$ref"].rsplit("/", 1)[1]]
+    body = document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]
+    form: dict[str, Any] = document["components"]["schemas"][body["schema"]["$ref"].rsplit("/", 1)[1]]
+    return form
+
+
+def test_the_form_of_photos_is_described_as_the_guide_says(client: TestClient) -> None:
+    form = form_of(client, "/api/process_image")
 
     assert form["required"] == ["image_file"]
     properties = form["properties"]
@@ -80,4 +90,27 @@ def test_the_form_is_described_as_the_guide_says(client: TestClient) -> None:
     assert properties["strength"]["default"] == 1.0
     assert properties["quality"]["default"] == 95
     assert properties["output_format"]["enum"] == ["same", "png", "jpeg", "webp", "tiff", "avif"]
+    assert all(field["description"] for field in properties.values())
+
+
+def test_the_form_of_videos_is_described_as_the_guide_says(client: TestClient) -> None:
+    form = form_of(client, "/api/process_video")
+
+    assert form["required"] == ["video_file"]
+    properties = form["properties"]
+    assert set(properties) == {
+        "video_file",
+        "task_type",
+        "model_name",
+        "strength",
+        "codec",
+        "quality",
+        "temporal",
+        "start",
+        "end",
+    }
+    assert properties["codec"]["default"] == "h264"
+    assert properties["codec"]["enum"] == ["h264", "h265", "av1", "vp9", "prores", "lossless"]
+    assert properties["quality"]["default"] == 18
+    assert (properties["quality"]["minimum"], properties["quality"]["maximum"]) == (0, 63)
     assert all(field["description"] for field in properties.values())

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -58,11 +59,24 @@ def test_cancelling_a_finished_task_changes_nothing(client: TestClient, post: Ca
     assert answer.json() == finished
 
 
-def test_cancelling_what_is_not_there(client: TestClient) -> None:
-    answer = client.post("/api/tasks/nothing/cancel")
+@pytest.mark.parametrize("call", ["cancel", "resume"])
+def test_what_is_not_there(client: TestClient, call: str) -> None:
+    answer = client.post(f"/api/tasks/nothing/{call}")
 
     assert answer.status_code == 404
     assert answer.json()["code"] == "task_not_found"
+
+
+def test_a_completed_task_is_not_resumed(client: TestClient, post: Callable[..., str], wait: Wait) -> None:
+    task_id = post()
+    finished = wait(client, task_id)
+
+    answer = client.post(f"/api/tasks/{task_id}/resume")
+
+    assert answer.status_code == 409
+    problem = answer.json()
+    assert (problem["code"], problem["status"], problem["task_status"]) == ("not_resumable", 409, "completed")
+    assert client.get(f"/api/image_status/{task_id}").json() == finished
 
 
 def test_a_full_queue_accepts_nothing(open_client: OpenClient, png: bytes) -> None:

@@ -34,6 +34,7 @@ class FakeBackend:
     hold() makes each batch wait until let() permits it; free() ends that.
 
     ran: the numbers of the tiles in each batch, in the order in which the batches were started; threads: by which.
+    prepared: the (height, width) that it was prepared for, in that order.
     fits: more tiles than this in a batch raise OutOfMemory. broken: tile numbers that raise what they map to.
     tile_ms: milliseconds that the clock gains per tile.
     """
@@ -48,6 +49,7 @@ class FakeBackend:
         self.fits = 1000
         self.broken: dict[int, Exception] = {}
         self.ran: list[list[int]] = []
+        self.prepared: list[tuple[int, int]] = []
         self.threads: set[threading.Thread] = set()
         self.closed = False
         self.closed_while_running = False
@@ -64,6 +66,9 @@ class FakeBackend:
     def free(self) -> None:
         self._held = False
         self._permits.release(1)
+
+    def prepare(self, height: int, width: int) -> None:
+        self.prepared.append((height, width))
 
     def max_batch(self, height: int, width: int) -> int:
         return self.largest

@@ -114,6 +114,13 @@ def test_a_tile_of_the_wrong_kind_is_refused(engine: Engine, bad: NDArray[Any]):
         list(session.map([bad]))
 
 
+def test_a_model_is_prepared_for_each_shape_until_the_session_is_cancelled(engine: Engine, backend: Any):
+    with engine.session("m", Priority.VIDEO, cancelled=lambda: len(backend.prepared) == 2) as session:
+        with pytest.raises(Cancelled):
+            session.prepare({(8, 16), (8, 8), (16, 8)})
+        assert backend.prepared == [(8, 8), (8, 16)]
+
+
 def test_a_closed_session_takes_no_tiles(engine: Engine):
     with engine.session("m", Priority.IMAGE) as session:
         pass

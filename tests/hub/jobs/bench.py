@@ -26,14 +26,16 @@ class Bench:
     """One hub's life on `folder`; another Bench on the same folder is the hub after a restart."""
 
     def __init__(self, folder: Path, handler: Handler, *, workers: int = 2, queue_limit: int = 100) -> None:
+        """handler: of photos and of clips; workers: for each of the two."""
         self.folder = folder
         self.store = JobStore(f"sqlite:///{folder / 'data' / 'hub.sqlite3'}")
         self.files = FileStore(folder / "data", folder / "results", max_upload_bytes=1_000_000, min_free_bytes=0)
-        executor = LocalExecutor(workers)
-        self.manager = JobManager(self.store, self.files, {Kind.IMAGE: handler}, executor, queue_limit=queue_limit)
+        executors = {kind: LocalExecutor(workers) for kind in Kind}
+        handlers = dict.fromkeys(Kind, handler)
+        self.manager = JobManager(self.store, self.files, handlers, executors, queue_limit=queue_limit)
 
-    def submit(self, content: bytes = b"content", **options: Any) -> Job:
-        return self.manager.submit(Kind.IMAGE, "denoise", {"a": 1}, "photo.jpg", io.BytesIO(content), **options)
+    def submit(self, content: bytes = b"content", *, kind: Kind = Kind.IMAGE, **options: Any) -> Job:
+        return self.manager.submit(kind, "denoise", {"a": 1}, "photo.jpg", io.BytesIO(content), **options)
 
     def results(self) -> list[Path]:
         """Every file in the results folder, hidden ones too."""

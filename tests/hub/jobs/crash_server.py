@@ -1,4 +1,4 @@
-"""A hub to be killed: restores slowly, accepts and cancels jobs all the time, tells what it promised.
+"""A hub to be killed: restores photos and clips slowly, accepts and cancels jobs all the time, tells what it promised.
 
 Usage: crash_server.py FOLDER serve|drain. Prints `ready`, then `accepted ID` and `cancelled ID` lines.
 """
@@ -49,12 +49,28 @@ def restore(context: JobContext) -> Outcome:
     return Outcome(context.publish(".bin", write), {"bytes": len(content) * PIECES})
 
 
+def restore_clip(context: JobContext) -> Outcome:
+    """As `restore`, but every piece is a finished segment that the next run does not make again."""
+    content = context.input.read_bytes()
+    segments = [f"segments/{piece:02}.bin" for piece in range(PIECES)]
+    finished = sum((context.workdir / name).is_file() for name in segments)
+    for piece in range(finished, PIECES):
+        context.check_cancelled()
+        context.keep(segments[piece], lambda path: path.write_bytes(content))
+        context.report((piece + 1) / PIECES)
+
+    def join(path: Path) -> None:
+        path.write_bytes(b"".join((context.workdir / name).read_bytes() for name in segments))
+
+    return Outcome(context.publish(".bin", join), {"found": finished})
+
+
 def feed(manager: JobManager) -> None:
     chance = random.Random()  # noqa: S311 - chance, not secrecy
     while True:
         content = os.urandom(chance.randint(1, 20_000))
         try:
-            job = manager.submit(Kind.IMAGE, "denoise", {}, "photo.jpg", SlowStream(content))
+            job = manager.submit(chance.choice([*Kind]), "denoise", {}, "photo.jpg", SlowStream(content))
         except Busy:
             time.sleep(0.05)
             continue
@@ -68,7 +84,8 @@ def feed(manager: JobManager) -> None:
 def main(folder: Path, mode: str) -> None:
     store = JobStore(f"sqlite:///{folder / 'data' / 'hub.sqlite3'}")
     files = FileStore(folder / "data", folder / "results", max_upload_bytes=100_000, min_free_bytes=0)
-    manager = JobManager(store, files, {Kind.IMAGE: restore}, LocalExecutor(2), queue_limit=15)
+    handlers = {Kind.IMAGE: restore, Kind.VIDEO: restore_clip}
+    manager = JobManager(store, files, handlers, {kind: LocalExecutor(1) for kind in Kind}, queue_limit=15)
     manager.start()
     print("ready", flush=True)
     if mode == "drain":

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from hub.jobs.model import Job, Status
+from hub.jobs.model import Job, Kind, Status
 from hub.jobs.store import JobStore
 from hub.results import FileStore
 
@@ -73,6 +73,9 @@ def test_nothing_is_lost_over_twenty_kills(tmp_path: Path) -> None:
     assert {job.status for job in jobs.values()} == {Status.COMPLETED, Status.CANCELLED}
     assert {jobs[job_id].status for job_id in cancelled} == {Status.CANCELLED}
     assert any(job.attempts > 1 for job in jobs.values())  # Some kill did hit a running job.
+
+    clips = [job.result or {} for job in jobs.values() if job.kind is Kind.VIDEO and job.status is Status.COMPLETED]
+    assert any(clip["found"] > 0 for clip in clips)  # Some clip went on from its finished segments.
 
     completed = [job for job in jobs.values() if job.status is Status.COMPLETED]
     files = FileStore(tmp_path / "data", tmp_path / "results", max_upload_bytes=1, min_free_bytes=0)

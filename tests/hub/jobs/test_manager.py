@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from hub.errors import Busy, Cancelled, InvalidInput, NotFound, TooLarge
+from hub.jobs.executor import LocalExecutor
 from hub.jobs.handler import JobContext, Outcome
-from hub.jobs.manager import JobView
+from hub.jobs.manager import JobManager, JobView
 from hub.jobs.model import Kind, Status
 
 from .bench import Bench, Gate, copy_upload
@@ -53,13 +54,57 @@ def test_a_running_job_shows_progress_and_a_waiting_one_its_place(bench: MakeBen
     assert gate.ran == [first.id, second.id, third.id]
 
 
+def test_a_kind_has_workers_and_places_of_its_own(bench: MakeBench) -> None:
+    gate = Gate()
+
+    def clips_stand_still(context: JobContext) -> Outcome:
+        return gate(context) if context.job.kind is Kind.VIDEO else copy_upload(context)
+
+    hub = bench(clips_stand_still, workers=1, queue_limit=2)
+    clips = [hub.submit(kind=Kind.VIDEO) for _ in range(2)]
+    assert gate.begun.acquire(timeout=5)
+    assert hub.manager.view(clips[1].id).queue_position == 1
+    photos = [hub.manager.wait(hub.submit().id, 10).job for _ in range(3)]
+    assert [photo.status for photo in photos] == [Status.COMPLETED] * 3
+    hub.submit(kind=Kind.VIDEO)
+    with pytest.raises(Busy) as raised:
+        hub.submit()  # The limit is one for all kinds.
+    assert raised.value.code == "queue_full"
+    assert raised.value.retry_after < 10  # As long as a photo takes here.
+    with pytest.raises(Busy) as raised:
+        hub.submit(kind=Kind.VIDEO)
+    assert raised.value.retry_after == 10
+    gate.go.set()
+    assert hub.manager.wait(clips[1].id, 10).job.status is Status.COMPLETED
+
+
+def test_a_running_job_tells_details(bench: MakeBench) -> None:
+    told, go = threading.Event(), threading.Event()
+
+    def tell(context: JobContext) -> Outcome:
+        context.begin(0.5, "Restoring")
+        context.report(0.6, details={"frames_done": 6, "frames_total": 10})
+        told.set()
+        assert go.wait(10)
+        return copy_upload(context)
+
+    hub = bench(tell)
+    job = hub.submit(kind=Kind.VIDEO)
+    assert told.wait(5)
+    view = hub.manager.view(job.id)
+    assert (view.progress, view.message) == (60, "Restoring")
+    assert view.details == {"frames_done": 6, "frames_total": 10}
+    go.set()
+    assert hub.manager.wait(job.id, 10).details == {}
+
+
 def test_unknown_ids_and_ids_of_the_other_kind_are_not_found(bench: MakeBench) -> None:
     hub = bench()
     job = hub.submit()
     assert hub.manager.view(job.id, Kind.IMAGE).job.id == job.id
     with pytest.raises(NotFound):
         hub.manager.view(job.id, Kind.VIDEO)
-    for call in (hub.manager.view, hub.manager.cancel, hub.manager.delete):
+    for call in (hub.manager.view, hub.manager.cancel, hub.manager.delete, hub.manager.resume):
         with pytest.raises(NotFound):
             call("00000000-0000-4000-8000-000000000000")
 
@@ -117,8 +162,12 @@ def test_a_refused_upload_is_no_job(bench: MakeBench) -> None:
 
 
 def test_a_kind_without_a_handler_is_a_mistake_of_the_caller(bench: MakeBench) -> None:
+    hub = bench()
+    with pytest.raises(ValueError, match="needs a handler and an executor"):
+        JobManager(hub.store, hub.files, {}, {Kind.IMAGE: LocalExecutor(1)}, queue_limit=1)
+    photos = JobManager(hub.store, hub.files, {Kind.IMAGE: copy_upload}, {Kind.IMAGE: LocalExecutor(1)}, queue_limit=1)
     with pytest.raises(ValueError, match="no handler for video"):
-        bench().manager.submit(Kind.VIDEO, "denoise", {}, "a.mp4", io.BytesIO(b"x"))
+        photos.submit(Kind.VIDEO, "denoise", {}, "a.mp4", io.BytesIO(b"x"))
 
 
 def test_a_hub_error_fails_the_job_in_its_own_words(bench: MakeBench) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from hub.errors import NotFound
 from hub.jobs.handler import JobContext, Outcome
-from hub.jobs.model import Status
+from hub.jobs.model import Kind, Status
 
 from .bench import Bench, Gate, copy_upload
 
@@ -42,6 +42,28 @@ def test_cancel_while_running(bench: MakeBench) -> None:
     assert time.monotonic() - begun < 2
     assert hub.files.stored_ids() == set()
     assert hub.results() == []
+
+
+def test_cancelling_a_clip_keeps_nothing(bench: MakeBench) -> None:
+    written = threading.Event()
+
+    def by_segments(context: JobContext) -> Outcome:
+        for number in range(3):
+            context.keep(f"segments/{number:04}.mp4", lambda path: path.write_bytes(b"frames"))
+        context.publish(".mp4", lambda path: path.write_bytes(b"joined"))
+        written.set()
+        while True:
+            context.check_cancelled()
+            time.sleep(0.01)
+
+    hub = bench(by_segments)
+    job = hub.submit(kind=Kind.VIDEO)
+    assert written.wait(5)
+    hub.manager.cancel(job.id)
+    assert hub.manager.wait(job.id, 5).job.status is Status.CANCELLED
+    assert hub.files.stored_ids() == set()
+    assert hub.results() == []
+    assert list((hub.folder / "data" / "jobs").iterdir()) == []
 
 
 def test_a_handler_deaf_to_cancelling_cannot_publish(bench: MakeBench) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from hub.errors import Busy, Cancelled, Conflict
 from hub.jobs.handler import JobContext, Outcome
-from hub.jobs.model import Status
+from hub.jobs.model import Kind, Status
 
 from .bench import Bench, Gate, copy_upload
 
@@ -38,6 +38,50 @@ def test_stop_puts_running_jobs_back_and_the_next_start_runs_them(bench: MakeBen
         assert view.job.result_path is not None
         assert again.files.resolve(view.job.result_path).read_bytes() == content
     assert len(again.results()) == 2
+
+
+def test_stop_keeps_what_a_clip_has_finished(bench: MakeBench) -> None:
+    """Each run finishes one segment more; the second begins where the first was stopped."""
+    written, go = threading.Event(), threading.Event()
+    found: list[list[str]] = []
+
+    def by_segments(context: JobContext) -> Outcome:
+        folder = context.workdir / "segments"
+        found.append(sorted(path.name for path in folder.glob("*")))
+        context.keep(f"segments/{len(found[-1]):04}.mp4", lambda path: path.write_bytes(b"frames"))
+        written.set()
+        while not go.wait(0.01):
+            context.check_cancelled()
+        return copy_upload(context)
+
+    hub = bench(by_segments)
+    job = hub.submit(kind=Kind.VIDEO)
+    assert written.wait(5)
+    hub.manager.stop(5)
+    view = hub.manager.view(job.id)
+    assert (view.job.status, view.progress, view.job.attempts) == (Status.PENDING, 0, 0)
+
+    go.set()
+    assert bench(by_segments).manager.wait(job.id, 10).job.status is Status.COMPLETED
+    assert found == [[], ["0000.mp4"]]
+
+
+def test_stop_of_several_kinds_takes_no_longer_than_it_may(bench: MakeBench) -> None:
+    begun, go = threading.Semaphore(0), threading.Event()
+
+    def deaf(context: JobContext) -> Outcome:
+        begun.release()
+        assert go.wait(10)
+        raise Cancelled
+
+    hub = bench(deaf)
+    for kind in Kind:
+        hub.submit(kind=kind)
+        assert begun.acquire(timeout=5)
+    start = time.monotonic()
+    hub.manager.stop(1)
+    assert time.monotonic() - start < 1.9
+    go.set()
 
 
 def test_stop_leaves_a_deaf_handler_behind(bench: MakeBench) -> None:

@@ -10,7 +10,7 @@ def test_the_table_of_transitions() -> None:
         Status.PENDING: {Status.PROCESSING, Status.CANCELLED},
         Status.PROCESSING: {Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.PENDING},
         Status.COMPLETED: set(),
-        Status.FAILED: set(),
+        Status.FAILED: {Status.PENDING},
         Status.CANCELLED: set(),
     }
     assert [status for status in Status if status.finished] == [Status.COMPLETED, Status.FAILED, Status.CANCELLED]

@@ -19,9 +19,9 @@ def dead(tmp_path: Path) -> Bench:
     return Bench(tmp_path, copy_upload)
 
 
-def leave(dead: Bench, *, attempts: int = 0, status: Status = Status.PENDING) -> Job:
+def leave(dead: Bench, *, attempts: int = 0, status: Status = Status.PENDING, kind: Kind = Kind.IMAGE) -> Job:
     """A job as a crash leaves it."""
-    job = Job.new(Kind.IMAGE, "denoise", {}, "photo.jpg")
+    job = Job.new(kind, "denoise", {}, "photo.jpg")
     dead.files.save_upload(job.id, job.filename, io.BytesIO(job.id.encode()))
     dead.store.add(job)
     if status is not Status.PENDING:
@@ -75,9 +75,35 @@ def test_a_job_that_kills_the_server_again_and_again_is_given_up(dead: Bench) ->
     manager.stop()
 
 
+def test_a_clip_that_was_given_up_can_be_resumed(dead: Bench) -> None:
+    clip = leave(dead, attempts=MAX_INTERRUPTIONS, status=Status.PROCESSING, kind=Kind.VIDEO)
+    dead.files.keep(clip.id, "segments/0000.mp4", lambda path: path.write_bytes(b"frames"))
+    manager = restart(dead)
+    view = manager.view(clip.id)
+    assert (view.job.error_code, view.resumable) == ("interrupted", True)
+    assert "Resume it" in view.message
+    assert (dead.files.job_dir(clip.id) / "segments" / "0000.mp4").is_file()
+    manager.resume(clip.id)
+    done = manager.wait(clip.id, 10).job
+    assert (done.status, done.attempts, done.error) == (Status.COMPLETED, 1, None)
+    manager.stop()
+
+
+def test_an_interrupted_clip_keeps_its_segments_whole(dead: Bench) -> None:
+    clip = leave(dead, attempts=1, status=Status.PROCESSING, kind=Kind.VIDEO)
+    folder = dead.files.job_dir(clip.id)
+    dead.files.keep(clip.id, "segments/0000.mp4", lambda path: path.write_bytes(b"frames"))
+    (folder / "segments" / ".partial-00.mp4").write_bytes(b"cut off by the kill")
+    manager = restart(dead)
+    assert manager.wait(clip.id, 10).job.status is Status.COMPLETED
+    assert [path.name for path in folder.rglob("*") if path.is_file()] == ["0000.mp4"]
+    manager.stop()
+
+
 def test_a_cancel_cut_short_by_a_crash_is_finished(dead: Bench) -> None:
     cancelled = leave(dead, attempts=1, status=Status.CANCELLED)
     dead.files.publish(cancelled, ".png", lambda path: path.write_bytes(b"published just before"))
+    dead.files.keep(cancelled.id, "segments/0000.mp4", lambda path: path.write_bytes(b"frames"))
     manager = restart(dead)
     assert manager.view(cancelled.id).job.status is Status.CANCELLED
     assert dead.files.stored_ids() == set()

@@ -145,11 +145,64 @@ def test_the_limit_holds_when_many_add_at_once(store: JobStore) -> None:
     assert store.waiting_count() == 5
 
 
+def fail(store: JobStore) -> Job:
+    """A job that has run and failed."""
+    job = new_job(Kind.VIDEO)
+    store.add(job)
+    store.transition(job.id, Status.PROCESSING, attempts=7, started_at=time.time())
+    return store.transition(
+        job.id, Status.FAILED, finished_at=time.time(), progress=80, error_code="disk_full", error="Full."
+    )
+
+
+def test_a_requeued_job_is_as_new_and_last(store: JobStore) -> None:
+    job, waiting = fail(store), new_job(Kind.VIDEO)
+    store.add(waiting)
+    assert store.requeue(job.id)
+    again = store.get(job.id)
+    assert again == replace(
+        job,
+        status=Status.PENDING,
+        turn=again.turn,
+        attempts=0,
+        progress=0,
+        started_at=None,
+        finished_at=None,
+        error_code=None,
+        error=None,
+    )
+    assert store.position(again) == 2
+
+
+@pytest.mark.parametrize("way", [[], [Status.PROCESSING], [Status.CANCELLED], [Status.PROCESSING, Status.COMPLETED]])
+def test_only_a_failed_job_is_requeued(store: JobStore, way: list[Status]) -> None:
+    job = new_job(Kind.VIDEO)
+    store.add(job)
+    for status in way:
+        store.transition(job.id, status)
+    before = store.get(job.id)
+    with pytest.raises(Conflict):
+        store.requeue(job.id)
+    assert store.get(job.id) == before
+    with pytest.raises(NotFound):
+        store.requeue("nonsense")
+
+
+def test_the_limit_holds_for_requeued_jobs_too(store: JobStore) -> None:
+    failed = [fail(store) for _ in range(8)]
+    answers = at_once(
+        [partial(store.requeue, job.id, limit=5) for job in failed] + [lambda: store.add(new_job(), limit=5)] * 8
+    )
+    assert answers.count(True) == 5
+    assert store.waiting_count() == 5
+    assert all(store.get(job.id) == job for job, fitted in zip(failed, answers, strict=False) if not fitted)
+
+
 def test_each_job_is_claimed_once(store: JobStore) -> None:
     jobs = [new_job() for _ in range(20)]
     for job in jobs:
         store.add(job)
-    claimed = at_once([lambda: store.claim_next([Kind.IMAGE])] * 22)
+    claimed = at_once([lambda: store.claim_next(Kind.IMAGE)] * 22)
     ids = [job.id for job in claimed if isinstance(job, Job)]
     assert sorted(ids) == sorted(job.id for job in jobs)
     assert claimed.count(None) == 2
@@ -161,8 +214,9 @@ def test_the_queue_is_served_by_turn_and_kind(store: JobStore) -> None:
         store.add(job)
     store.transition(first.id, Status.PROCESSING)
     store.transition(first.id, Status.PENDING, turn=time.time_ns())  # To the back of the queue.
-    assert [store.position(store.get(job.id)) for job in (clip, second, first)] == [1, 2, 3]
-    claimed = store.claim_next([Kind.IMAGE])
+    assert [store.position(store.get(job.id)) for job in (clip, second, first)] == [1, 1, 2]
+    assert [store.waiting_count(kind) for kind in (None, Kind.IMAGE, Kind.VIDEO)] == [3, 2, 1]
+    claimed = store.claim_next(Kind.IMAGE)
     assert claimed is not None
     assert (claimed.id, claimed.status, claimed.attempts) == (second.id, Status.PROCESSING, 1)
     assert claimed.started_at is not None

@@ -1,10 +1,16 @@
-"""A real browser: Debian's Chromium, driven by Playwright, that reports what a page asks for and complains about."""
+"""A real browser, Debian's Chromium driven by Playwright, that reports what a page asks for and complains about.
+
+Also a clip to restore.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
@@ -15,6 +21,31 @@ MILLISECONDS = 60_000  # For whatever a page does at once, on a machine that is 
 expect.set_options(timeout=MILLISECONDS)
 
 OpenPage = Callable[..., Page]
+
+FRAMES, RATE, SIZE = 24, 12, (96, 128)
+
+
+@pytest.fixture(scope="session")
+def noisy_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """128 x 96 pixels, 24 frames in 2 seconds, H.264 with AAC: noise over a grey that grows by 8 each frame."""
+    path = tmp_path_factory.mktemp("clip") / "noisy.mp4"
+    random = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=RATE, options={"crf": "10", "preset": "ultrafast"})
+        video.height, video.width = SIZE
+        video.pix_fmt = "yuv420p"
+        sound = container.add_stream("aac", rate=48_000, layout="mono")
+        for number in range(FRAMES):
+            pixels = random.normal(24 + 8 * number, 10, (*SIZE, 3)).clip(0, 255).astype(np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(video.encode(None))
+        wave = np.sin(np.arange(48_000 * FRAMES // RATE) * 2 * np.pi * 440 / 48_000).astype(np.float32)
+        for begin in range(0, wave.size, 1024):
+            frame = av.AudioFrame.from_ndarray(wave[None, begin : begin + 1024], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48_000, begin
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +91,8 @@ def open_page(context: BrowserContext) -> Iterator[OpenPage]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", on_request)
         page.goto(f"{address}/")
-        expect(page.locator(".hub-picker")).to_be_visible()
-        expect(page.locator("#photo-run")).to_be_visible()
+        expect(page.locator(".hub-picker:visible")).to_be_visible()
+        expect(page.locator(".hub-run:visible")).to_be_visible()
         return page
 
     yield open_page

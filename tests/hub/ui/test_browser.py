@@ -54,23 +54,23 @@ def noisy_portrait(portrait: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def choose(page: Page, path: Path) -> None:
-    page.set_input_files(".hub-picker-input", path)
-    expect(page.locator(".hub-picker-name")).to_have_text(path.name)
+    page.set_input_files("#photo-picker .hub-picker-input", path)
+    expect(page.locator("#photo-picker .hub-picker-name")).to_have_text(path.name)
 
 
 def hand_over(page: Page, content: bytes, name: str, how: str) -> None:
     page.evaluate(HAND_OVER, [base64.b64encode(content).decode(), name, how])
-    expect(page.locator(".hub-picker-name")).to_have_text(name)
+    expect(page.locator("#photo-picker .hub-picker-name")).to_have_text(name)
 
 
 def run(page: Page) -> None:
     page.click("#photo-run")
-    expect(page.locator(".hub-download")).to_be_visible(timeout=SLOW)
+    expect(page.locator("#photo-download .hub-download")).to_be_visible(timeout=SLOW)
 
 
 def download(page: Page, folder: Path) -> Path:
     with page.expect_download() as waiting:
-        page.click(".hub-download")
+        page.click("#photo-download .hub-download")
     path = folder / f"{len(list(folder.iterdir()))}-{waiting.value.suggested_filename}"
     waiting.value.save_as(path)
     return path
@@ -86,13 +86,13 @@ def pictures(page: Page) -> list[NDArray[np.uint8]]:
 
 def set_strength(page: Page, steps: int) -> None:
     """Move the slider of the finished result by that many steps of 0.05, with the keyboard."""
-    before = page.get_attribute(".hub-download", "href")
+    before = page.get_attribute("#photo-download .hub-download", "href")
     page.focus("#photo-blend input[type=range]")
     for _ in range(abs(steps)):
         page.keyboard.press("ArrowRight" if steps > 0 else "ArrowLeft")
-    expect(page.locator(".hub-download")).not_to_have_attribute("href", str(before))
+    expect(page.locator("#photo-download .hub-download")).not_to_have_attribute("href", str(before))
     page.wait_for_function(
-        """() => Number(new URLSearchParams(document.querySelector(".hub-download").search).get("v"))
+        """() => Number(new URLSearchParams(document.querySelector("#photo-download .hub-download").search).get("v"))
                  === Number(document.querySelector("#photo-blend input[type=range]").value)""",
         timeout=SLOW,
     )
@@ -163,7 +163,7 @@ def test_a_photo_from_choosing_to_downloading(
     page = open_page(server.address)
 
     choose(page, photo)
-    expect(page.locator(".hub-picker-caption")).to_contain_text("384 \u00d7 256 · PNG · 8-bit")
+    expect(page.locator("#photo-picker .hub-picker-caption")).to_contain_text("384 \u00d7 256 · PNG · 8-bit")
     run(page)
     before, after = pictures(page)
     assert np.array_equal(before, noisy_portrait)
@@ -182,7 +182,7 @@ def test_a_photo_from_choosing_to_downloading(
     assert list((server.data_dir / "uploads").iterdir()) == uploads, "It was run again."
 
     page.reload()
-    expect(page.locator(".hub-download")).to_be_visible()
+    expect(page.locator("#photo-download .hub-download")).to_be_visible()
     assert np.array_equal(pictures(page)[1], noisy_portrait)
     expect(page.locator("#photo-blend input[type=range]")).to_have_value("0")
 
@@ -203,8 +203,10 @@ def test_originals_arrive_untouched(
 
     for content, name, how in ((deep, "deep.png", "paste"), (scan, "scan.tif", "drop")):
         hand_over(page, content, name, how)
-        expect(page.locator(".hub-picker-caption")).to_contain_text("16-bit")
-        assert page.eval_on_selector(".hub-picker-photo img", "image => image.decode().then(() => image.naturalWidth)")
+        expect(page.locator("#photo-picker .hub-picker-caption")).to_contain_text("16-bit")
+        assert page.eval_on_selector(
+            "#photo-picker .hub-picker-photo img", "image => image.decode().then(() => image.naturalWidth)"
+        )
         run(page)
         expect(page.locator("#photo-stage h3")).to_have_text(name)
         stored = [path.read_bytes() for path in (server.data_dir / "uploads").rglob("*") if path.is_file()]
@@ -217,9 +219,9 @@ def test_originals_arrive_untouched(
 def check_phone(page: Page) -> None:
     """Nothing is cut off at a phone's width, and every control has a name."""
     page.set_viewport_size({"width": 390, "height": 844})
-    expect(page.locator(".hub-main")).to_be_visible()
+    expect(page.locator(".hub-main:visible")).to_be_visible()
     page.wait_for_function("() => document.documentElement.scrollWidth <= 390")
-    main, side = (page.locator(name).bounding_box() for name in (".hub-main", ".hub-side"))
+    main, side = (page.locator(name).bounding_box() for name in (".hub-main:visible", ".hub-side:visible"))
     assert main is not None
     assert side is not None
     assert main["y"] >= side["y"] + side["height"]
@@ -238,18 +240,18 @@ def test_it_fits_a_phone_and_explains_mistakes(
     server = make_server(max_upload_mb="1")
     server.start()
     page = open_page(server.address)
-    alert = page.locator(".hub-picker .hub-alert")
+    alert = page.locator("#photo-picker .hub-alert")
     check_phone(page)
 
     page.click("#photo-run")
     expect(alert).to_contain_text("Choose a photo first")
     letter = tmp_path / "letter.txt"
     letter.write_text("Dear hub", "utf-8")
-    page.set_input_files(".hub-picker-input", letter)
+    page.set_input_files("#photo-picker .hub-picker-input", letter)
     expect(alert).to_contain_text("not a photo")
     huge = tmp_path / "huge.bmp"
     huge.write_bytes(bytes(1_200_000))
-    page.set_input_files(".hub-picker-input", huge)
+    page.set_input_files("#photo-picker .hub-picker-input", huge)
     expect(alert).to_contain_text("This file has 2 MB, and at most 1 MB are accepted.")
 
     choose(page, noisy_png)
@@ -258,7 +260,7 @@ def test_it_fits_a_phone_and_explains_mistakes(
     expect(page.locator("#photo-model-note")).to_contain_text("python -m hub fetch deblur_b")
     expect(page.locator("#photo-model input")).to_have_value(re.compile("not installed"))
     page.click("#photo-run")
-    expect(page.locator(".hub-problem")).to_contain_text("python -m hub fetch deblur_b")
+    expect(page.locator("#photo-stage .hub-problem")).to_contain_text("python -m hub fetch deblur_b")
     page.click("#photo-task label:has-text('Denoise')")
     expect(page.locator("#photo-model-note")).not_to_contain_text("fetch")
     run(page)
@@ -270,23 +272,23 @@ def test_the_work_goes_on_without_the_page(make_server: Callable[..., Any], open
     server.start()
     page = open_page(server.address, quiet=False)
     page.click("[data-example=still-life]")
-    expect(page.locator(".hub-picker-name")).to_have_text("still-life.png")
+    expect(page.locator("#photo-picker .hub-picker-name")).to_have_text("still-life.png")
     page.click("#photo-run")
     expect(page.locator("#photo-cancel")).to_be_visible()
     page.click("#photo-cancel")
-    expect(page.locator(".hub-quiet")).to_contain_text("Cancelled", timeout=SLOW)
+    expect(page.locator("#photo-stage .hub-quiet")).to_contain_text("Cancelled", timeout=SLOW)
 
     page.click("#photo-run")
-    expect(page.locator("[role=progressbar]")).to_be_visible()
+    expect(page.locator("#photo-stage [role=progressbar]")).to_be_visible()
     server.kill()
     server.start()
-    expect(page.locator(".hub-download")).to_be_visible(timeout=SLOW)
+    expect(page.locator("#photo-download .hub-download")).to_be_visible(timeout=SLOW)
 
     page.click("[data-example=mountain-lake]")
-    expect(page.locator(".hub-picker-name")).to_have_text("mountain-lake.png")
+    expect(page.locator("#photo-picker .hub-picker-name")).to_have_text("mountain-lake.png")
     page.click("#photo-run")
-    expect(page.locator("[role=progressbar]")).to_be_visible()
+    expect(page.locator("#photo-stage [role=progressbar]")).to_be_visible()
     page.close()
     page = open_page(server.address, quiet=False)
     expect(page.locator("#photo-stage h3")).to_have_text("mountain-lake.png")
-    expect(page.locator(".hub-download")).to_be_visible(timeout=SLOW)
+    expect(page.locator("#photo-download .hub-download")).to_be_visible(timeout=SLOW)

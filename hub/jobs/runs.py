@@ -1,0 +1,58 @@
+"""The runs of this process, and a way to wait for their end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hub.jobs.run import Run
+
+
+class Runs:
+    """Runs by their job's id, at most one for each; safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, Run] = {}
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, run: Run) -> Iterator[None]:
+        """Let everyone find `run` as long as the block lasts."""
+        with self._changed:
+            self._runs[run.job.id] = run
+        try:
+            yield
+        finally:
+            with self._changed:
+                del self._runs[run.job.id]
+                self._changed.notify_all()
+
+    def get(self, job_id: str) -> Run | None:
+        """The job's run, if there is one."""
+        with self._changed:
+            return self._runs.get(job_id)
+
+    def all(self) -> dict[str, Run]:
+        """Every run there is now, by its job's id."""
+        with self._changed:
+            return dict(self._runs)
+
+    def cancel(self, job_id: str) -> bool:
+        """Tell the job's run to stop; False if there is none."""
+        with self._changed:
+            run = self._runs.get(job_id)
+            if run is not None:
+                run.cancelled.set()
+            self._changed.notify_all()
+            return run is not None
+
+    def await_end(self, job_id: str, timeout: float) -> bool:
+        """Wait until the job has no run; False if it still has one after `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: job_id not in self._runs, timeout)
+
+    def await_change(self, timeout: float) -> None:
+        """Wait until some run ends or some job is cancelled, at most `timeout` seconds."""
+        with self._changed:
+            self._changed.wait(timeout)

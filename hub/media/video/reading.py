@@ -1,0 +1,237 @@
+"""Decodes a clip into upright frames with the times that the clip gives them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container.input import InputContainer
+from av.packet import Packet
+from av.stream import Discard
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from hub.errors import InvalidInput
+from hub.media.video.channel import Channel
+from hub.media.video.clip import ClipInfo, Frame
+from hub.media.video.geometry import crop_of, turn_of
+from hub.media.video.limits import Limits
+from hub.media.video.opening import decoder_for, open_clip, stream_seconds
+from hub.media.video.pictures import LEAD_IN, Pictures
+from hub.media.video.timeline import Timeline
+
+# Formats with an index and times of their own. In others a time may depend on all that came before.
+_INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mxf", "asf", "nut", "flv")
+_REORDERED = ("h264", "hevc")
+# How long before the first wanted frame decoding begins, at least: references and the deinterlacer settle meanwhile.
+_RUN_UP_SECONDS = 1
+# Where to look for a key frame that early, and where if the first ones are too late.
+_SEEK_SECONDS = (1, 4, 15)
+# While nothing is delivered, a sign of life is.
+_LIFE_SECONDS = 1.0
+# A clip that ends this much before its header says is cut off.
+_SLACK_SECONDS = 0.5
+
+Decoded = tuple[VideoFrame, int, int | None]
+
+
+def serve(request: Mapping[str, Any], channel: Channel) -> None:
+    """Answer `{"path", "info", "limits", "since", "until", "at", "seek"}` with frames.
+
+    Each frame is `{"frame": {"pts", "duration"}}` and its array; `{"end": {"frames", "notes"}}` follows the last one,
+    and `{"working": true}` comes while frames are skipped. Frames of since <= pts < until are delivered, in ticks. With
+    `at` it is only the one that is shown at that time.
+    """
+    info = ClipInfo.from_json(request["info"])
+    path, limits = Path(request["path"]), Limits(**request["limits"])
+    at, since, until = request["at"], request["since"], request["until"]
+    wanted = since if at is None else at
+    with ExitStack() as opened:
+        container = opened.enter_context(open_clip(path))
+        key = None
+        # A glance at one frame may rely on times that are not exact.
+        if wanted is not None and request["seek"] and (at is not None or info.container in _INDEXED):
+            key = _key_before(container, info, wanted)
+            if key is None:
+                container = opened.enter_context(open_clip(path))
+        reader = Reader(container, info, limits, channel)
+        delivered = reader.deliver_span(key, since, until) if at is None else reader.deliver_shown(key, at)
+        notes = reader.notes
+    if not delivered and wanted is None:
+        raise InvalidInput("damaged_video", "No picture of the clip can be decoded. Send an undamaged copy.")
+    channel.send({"end": {"frames": delivered, "notes": notes}})
+
+
+def _key_before(container: InputContainer, info: ClipInfo, wanted: int) -> Packet[Any] | None:
+    """The packet of a key frame well before `wanted`, with the container behind it; None where seeking finds none."""
+    stream = container.streams[info.stream]
+    latest = wanted - round(_RUN_UP_SECONDS / info.time_base)
+    for seconds in _SEEK_SECONDS:
+        target = wanted - round(seconds / info.time_base)
+        if target <= info.start / info.time_base:
+            return None
+        try:
+            container.seek(target, stream=stream)
+            for packet in container.demux(stream):
+                if packet.pts is None or packet.pts > latest:
+                    break
+                if packet.is_keyframe:
+                    return packet
+        except av.FFmpegError:
+            return None
+    return None
+
+
+class Reader:
+    """One pass over one clip."""
+
+    def __init__(self, container: InputContainer, info: ClipInfo, limits: Limits, channel: Channel) -> None:
+        self._container = container
+        self._info = info
+        self._limits = limits
+        self._channel = channel
+        self._stream: VideoStream = container.streams[info.stream]  # type: ignore[assignment]
+        for stream in container.streams:
+            if stream.index != info.stream:
+                stream.discard = Discard.all
+        self._decoder = decoder_for(self._stream)
+        by_order = info.container == "avi" and info.codec in _REORDERED
+        self._timeline = Timeline(info.time_base, info.rate, by_order=by_order)
+        self._pictures: Pictures | None = None
+        self._spoken = time.monotonic()
+        self._damaged = 0
+        self._patched = 0
+        # Where decoding came to, if it came to the end of the file.
+        self._end: int | None = None
+
+    def deliver_span(self, key: Packet[Any] | None, since: int | None, until: int | None) -> int:
+        """Send the frames of since <= pts < until, decoding from `key` on or from the start; returns how many."""
+        sent = 0
+        for frame in self._converted(_span(self._decoded(key, since), since, until)):
+            if (since is None or frame.pts >= since) and (until is None or frame.pts < until):
+                self._send(frame)
+                sent += 1
+        return sent
+
+    def deliver_shown(self, key: Packet[Any] | None, at: int) -> int:
+        """Send the frame that is shown at a time, the first or last one if it is outside the clip; returns 1, or 0."""
+        shown: Frame | None = None
+        for frame in self._converted(_around(self._decoded(key, at), at)):
+            if shown is None or frame.pts <= at:
+                shown = frame
+        if shown is None:
+            return 0
+        self._send(shown)
+        return 1
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know about the clip, from what was read of it."""
+        notes = []
+        if self._damaged:
+            notes.append(f"Damaged packets that were skipped: {self._damaged}.")
+        if self._patched:
+            notes.append(f"Damaged frames that the decoder patched up: {self._patched}.")
+        if (short := self._shortfall()) is not None:
+            notes.append(short)
+        return notes + self._timeline.notes + (self._pictures.notes if self._pictures else [])
+
+    def _send(self, frame: Frame) -> None:
+        self._channel.send({"frame": {"pts": frame.pts, "duration": frame.duration}}, frame.pixels)
+        self._spoken = time.monotonic()
+
+    def _decoded(self, key: Packet[Any] | None, since: int | None) -> Iterator[Decoded]:
+        """Decoded frames with their times, from `key` on or from the start."""
+        count = 0
+        first: int | None = None
+        end: int | None = None
+        for packet in self._packets(key):
+            if time.monotonic() - self._spoken > _LIFE_SECONDS:
+                self._channel.send({"working": True})
+                self._spoken = time.monotonic()
+            for frame in self._decode(packet):
+                count += 1
+                self._limits.check_size(frame.width, frame.height)
+                self._limits.check_frames(count)
+                pts = self._timeline.place(frame)
+                first = pts if first is None else first
+                self._limits.check_seconds(float((pts - first) * self._info.time_base))
+                duration = frame.duration or None
+                end = pts + (duration or 0)
+                # Frames right behind the key frame may lack references that lie before it.
+                self._patched += frame.is_corrupt and (since is None or pts >= since)
+                yield frame, pts, duration
+        self._end = end
+
+    def _packets(self, key: Packet[Any] | None) -> Iterator[Packet[Any] | None]:
+        """`key` and all that follows; at the end one that drains the decoder. What cannot be read ends the clip."""
+        if key is not None:
+            yield key
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size:
+                    yield packet
+        except av.FFmpegError:
+            self._damaged += 1
+        yield None
+
+    def _decode(self, packet: Packet[Any] | None) -> list[VideoFrame]:
+        try:
+            frames = self._decoder.decode(packet)
+        except MemoryError:
+            raise
+        except av.FFmpegError:
+            self._damaged += 1
+            return []
+        if packet is not None:
+            self._timeline.sent(packet)
+        return frames
+
+    def _converted(self, decoded: Iterator[Decoded]) -> Iterator[Frame]:
+        for frame, pts, duration in decoded:
+            if self._pictures is None:
+                crop = crop_of(self._container, self._info.stream, frame.width, frame.height)
+                self._pictures = Pictures(self._info, crop, turn_of(frame))
+            yield from self._pictures.push(frame, pts, duration)
+        if self._pictures is not None:
+            yield from self._pictures.flush()
+
+    def _shortfall(self) -> str | None:
+        """A note for a file that ends before its header says."""
+        seconds, certain = stream_seconds(self._container, self._stream)
+        if self._end is None or seconds is None or not certain:
+            return None
+        there = float(self._end * self._info.time_base - self._info.start)
+        if there >= seconds - max(_SLACK_SECONDS, float(2 / (self._info.rate or Fraction(25)))):
+            return None
+        return f"The file breaks off: {max(0.0, there):.1f} of its {seconds:.1f} seconds could be read."
+
+
+def _span(decoded: Iterator[Decoded], since: int | None, until: int | None) -> Iterator[Decoded]:
+    """The frames of a span, with those around it that the deinterlacer looks at."""
+    before: deque[Decoded] = deque(maxlen=LEAD_IN)
+    for item in decoded:
+        if since is not None and item[1] < since:
+            before.append(item)
+            continue
+        yield from before
+        before.clear()
+        yield item
+        if until is not None and item[1] >= until:
+            return
+
+
+def _around(decoded: Iterator[Decoded], at: int) -> Iterator[Decoded]:
+    """The frame that is shown at a time, and its neighbours."""
+    around: deque[Decoded] = deque(maxlen=LEAD_IN + 1)
+    for item in decoded:
+        around.append(item)
+        if item[1] > at:
+            break
+    yield from around

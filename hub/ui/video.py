@@ -1,0 +1,255 @@
+"""The video tab: choose a clip, preview a frame, restore, play before and after in step, download."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from hub.errors import HubError, NotFound
+from hub.jobs.manager import JobView
+from hub.jobs.model import Kind
+from hub.ui import models, stage, text
+from hub.ui.caption import clip_caption
+from hub.ui.clip_settings import ClipSettings
+from hub.ui.clips import clip_addresses, latest_address
+from hub.ui.frames import Span, save_poster, save_preview
+from hub.ui.picker import clip_picker, picked, refused
+from hub.ui.player import clip_player, playing
+from hub.ui.tab import JobTab, Updates
+from hub.ui.widgets import comparison
+
+log = logging.getLogger(__name__)
+
+
+class VideoTab(JobTab):
+    """The tab for clips."""
+
+    kind = Kind.VIDEO
+    name = "video"
+    tab_label = text.TAB_VIDEO
+    run_label = text.RUN_CLIP
+
+    def _build(self) -> None:
+        with gr.Row(elem_classes="hub-columns"):
+            with gr.Column(scale=5, min_width=280, elem_classes="hub-side"):
+                self._build_picker()
+                self._build_settings()
+            with gr.Column(scale=7, min_width=280, elem_classes="hub-main", elem_id="video-main"):
+                self._build_preview()
+                self._build_result()
+
+    def _build_picker(self) -> None:
+        with gr.Column(elem_classes="hub-card"):
+            gr.HTML(f"<h2>{text.CLIP_PICKER_LABEL}</h2>", apply_default_css=False)
+            self.picker = clip_picker(self._hub.settings.max_upload_mb)
+            with gr.Column(visible=False, elem_classes="hub-frame", elem_id="video-frame") as self.chooser:
+                self.second = gr.Slider(
+                    0.0, 1.0, value=0.0, step=0.01, label=text.FRAME_LABEL, info=text.FRAME_INFO, elem_id="video-second"
+                )
+                self.look = gr.Button(text.PREVIEW, elem_id="video-look")
+
+    def _build_settings(self) -> None:
+        with gr.Column(elem_classes="hub-card"):
+            gr.HTML(f"<h2>{text.SETTINGS_TITLE}</h2>", apply_default_css=False)
+            self._build_choice()
+            self.settings = ClipSettings(self.task, self.model)
+            self._build_run()
+
+    def _build_preview(self) -> None:
+        with gr.Column(visible=False, elem_classes="hub-card", elem_id="video-preview") as self.preview:
+            gr.HTML(f"<h2>{text.PREVIEW_TITLE}</h2>", apply_default_css=False)
+            self.preview_stage = gr.HTML("", apply_default_css=False, elem_id="video-preview-stage")
+            with gr.Column(visible=False, elem_classes="hub-result") as self.preview_result:
+                self.compare = comparison("video-compare")
+        self._previewed = [self.preview_stage, self.preview_result, self.compare]
+
+    def _build_result(self) -> None:
+        with gr.Column(elem_classes="hub-card"):
+            gr.HTML(f"<h2>{text.STAGE_LABEL}</h2>", apply_default_css=False)
+            self._build_stage()
+            self.resume = gr.Button(
+                text.RESUME,
+                variant="primary",
+                visible=False,
+                elem_id="video-resume",
+                elem_classes="hub-small-button",
+            )
+            with gr.Column(visible=False, elem_classes="hub-result") as self.result:
+                self.player = clip_player("video-player")
+                self.download = gr.HTML("", apply_default_css=False, elem_id="video-download")
+
+    def _shown(self) -> list[Any]:
+        return [self.resume, self.player, self.download]
+
+    def _connect(self) -> None:
+        self.picker.upload(
+            self._take_upload, None, [self.picker, self.chooser, self.second, self.preview], **self._bounded
+        )
+        self.second.input(
+            self._seek, [self.picker, self.second], self.picker, trigger_mode="always_last", **self._bounded
+        )
+        self.settings.connect(**self._quiet)
+        # Not preprocessed: the hub checks the values itself and says what is wrong where the page can show it.
+        choices = {self.picker, *self.settings.widgets}
+        self.run.click(
+            self._run,
+            choices,
+            [self.picker, self.chooser, self.preview, *self._watched],
+            preprocess=False,
+            **self._bounded,
+        ).then(None, js=self._show_stage, api_visibility="private")
+        self.look.click(None, js=self._show_stage, api_visibility="private")
+        self.look.click(
+            self._preview,
+            choices | {self.second},
+            [self.picker, self.chooser, self.look, self.preview, *self._previewed],
+            preprocess=False,
+            trigger_mode="once",
+            **self._bounded,
+        )
+        self.resume.click(self._resume, self.job, self._watched, **self._quiet)
+
+    def _take_upload(self, event: gr.EventData) -> Updates:
+        name = str(getattr(event, "name", "clip"))
+        path = self._cache.resolve(getattr(event, "path", None))
+        if path is None:
+            return self._refused(text.CLIP_PICKER_GONE)
+        self._cache.sweep()
+        try:
+            info = self._hub.clips.probe(path)
+            span = Span.of(info)
+            poster = save_poster(self._hub, self._cache, path, info, span.telling)
+        except HubError as error:
+            return self._refused(error.message)
+        except Exception:
+            log.exception("Opening the clip %r failed.", name)
+            return self._refused(text.SERVER_ERROR)
+        source = {"upload": str(path), "span": asdict(span)}
+        return {
+            self.picker: picked(name, clip_caption(info), text.CLIP_PICKER_ALT, poster, **source),
+            self.chooser: gr.Column(visible=True),
+            self.second: gr.Slider(
+                minimum=round(span.first, 2), maximum=round(span.last, 2), value=span.telling, visible=span.last > 0
+            ),
+            self.preview: gr.Column(visible=False),
+        }
+
+    def _refused(self, message: str) -> Updates:
+        hidden = gr.Column(visible=False)
+        return {self.picker: refused(message), self.chooser: hidden, self.preview: hidden}
+
+    def _seek(self, clip: Any, seconds: float) -> Any:
+        """The picker with the frame at another time; the old one where that cannot be had."""
+        path = self._cache.resolve((clip or {}).get("upload"))
+        if path is None:
+            return gr.skip()
+        try:
+            span = Span(**clip["span"])
+            poster = save_poster(self._hub, self._cache, path, self._hub.clips.probe(path), span.clamp(float(seconds)))
+        except HubError as error:
+            log.info("No frame of %s at %s s: %s", path.name, seconds, error.message)
+            return gr.skip()
+        return {**clip, "preview": f"gradio_api/file={poster}"}
+
+    def _source(self, clip: Any) -> Path | str:
+        """The chosen clip, or why there is none."""
+        if not clip or not clip.get("name"):
+            return text.CLIP_PICKER_MISSING
+        return self._cache.resolve(clip.get("upload")) or text.CLIP_PICKER_GONE
+
+    def _run(self, values: dict[Any, Any]) -> Updates:
+        clip = values[self.picker]
+        path = self._source(clip)
+        if isinstance(path, str):
+            return self._refused(path)
+        # The times that were written are looked at where an error can be told.
+        updates = self._submit(
+            path, lambda stream: self._hub.submit_video(stream, clip["name"], self.settings.options(values))
+        )
+        return {self.preview: gr.Column(visible=False), **updates}
+
+    def _preview(self, values: dict[Any, Any]) -> Iterator[Updates]:
+        """Restore one frame and show it; says at once that it is being done."""
+        clip = values[self.picker]
+        path = self._source(clip)
+        if isinstance(path, str):
+            yield self._refused(path)
+            return
+        span = Span(**clip["span"])
+        seconds = span.clamp(float(values[self.second]))
+        time = text.SECONDS.format(seconds=f"{seconds:.2f}")
+        hidden = gr.Column(visible=False)
+        yield {
+            self.look: gr.Button(interactive=False),
+            self.preview: gr.Column(visible=True),
+            self.preview_stage: stage.waiting(text.PREVIEW_WORKING.format(time=time)),
+            self.preview_result: hidden,
+        }
+        enabled = {self.look: gr.Button(interactive=True)}
+        try:
+            options = self.settings.options(values)
+            pair = save_preview(self._hub, self._cache, path, span, seconds, options)
+        except HubError as error:
+            yield {**enabled, self.preview_stage: stage.problem(error.message, text.PREVIEW_FAILED)}
+            return
+        except Exception:
+            log.exception("Previewing a frame of %r failed.", clip["name"])
+            yield {**enabled, self.preview_stage: stage.problem(text.SERVER_ERROR, text.PREVIEW_FAILED)}
+            return
+        model = models.model_names(self._hub.catalog).get(str(options.model_name), "")
+        yield {
+            **enabled,
+            self.preview_stage: stage.previewed(time, model, smooths=options.smooths),
+            self.preview_result: gr.Column(visible=True),
+            self.compare: tuple(map(str, pair)),
+        }
+
+    def _resume(self, job: Any) -> Updates:
+        try:
+            return self._show(self._hub.resume(str(job["id"])))
+        except (NotFound, KeyError, TypeError):
+            return self._forget()
+        except HubError as error:
+            reason = error.message
+        except Exception:
+            log.exception("Resuming job %r failed.", job)
+            reason = text.SERVER_ERROR
+        gr.Warning(text.RESUME_FAILED.format(reason=reason))
+        return {self.timer: gr.skip()}
+
+    def _empty(self) -> str:
+        return stage.empty(text.EMPTY_CLIP_TITLE, text.EMPTY_CLIP_HINT)
+
+    def _cancelled(self) -> str:
+        return stage.cancelled(text.NOTHING_KEPT_HINT)
+
+    def _progress(self, view: JobView) -> str:
+        return stage.working(view, latest_address(self._hub, view.job))
+
+    def _failed(self, view: JobView) -> Updates:
+        hint = text.RESUME_HINT if view.resumable else ""
+        words = stage.problem(view.job.error or text.SERVER_ERROR, hint=hint)
+        return {**self._idle(words), self.resume: gr.Button(visible=view.resumable)}
+
+    def _working(self, words: str) -> Updates:
+        return {**super()._working(words), self.resume: gr.Button(visible=False)}
+
+    def _idle(self, words: str) -> Updates:
+        return {**super()._idle(words), self.resume: gr.Button(visible=False)}
+
+    def _finished(self, view: JobView) -> Updates:
+        """Before and after to play, and the download."""
+        job, result = view.job, view.job.result or {}
+        try:
+            before, after = clip_addresses(self._hub, job)
+        except (NotFound, FileNotFoundError):
+            return {self.player: None, self.download: stage.note(text.CLIPS_GONE) + stage.download(job)}
+        # A copy for the page, of a result that browsers do not play, is silent.
+        sound = bool(result.get("audio_streams")) and f"/{after}" == job.result_path
+        value = playing(before, after, frames=int(result.get("frames", 0)), sound=sound)
+        return {self.player: value, self.download: stage.download(job)}

@@ -1,0 +1,56 @@
+"""A network that tests can predict, and the terms that they restore clips under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hub.media.video.decoder import ClipDecoder
+from hub.video.restoration import ClipTerms
+
+
+class StubNetwork:
+    """In the network's place, where a test is about all that is around it: tiles half as bright, and counted."""
+
+    def __init__(self) -> None:
+        self.tiles = 0
+
+    def prepare(self, shapes: Iterable[tuple[int, int]]) -> None:
+        """Nothing is compiled."""
+
+    def map(self, tiles: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+        for tile in tiles:
+            self.tiles += 1
+            yield tile.astype(np.float32) / (2 * np.iinfo(tile.dtype).max)
+
+
+@pytest.fixture
+def network() -> StubNetwork:
+    return StubNetwork()
+
+
+@pytest.fixture
+def terms() -> ClipTerms:
+    """Segments of 16 frames at 25 a second, the fewest that there can be."""
+    return ClipTerms(
+        max_tile_pixels=400_000,
+        tile=None,
+        overlap=64,
+        segment_seconds=0.1,
+        memory_bytes=8_000_000_000,
+        silence=60.0,
+        min_free_bytes=0,
+    )
+
+
+@pytest.fixture
+def decoder() -> Iterator[ClipDecoder]:
+    decoder = ClipDecoder(
+        max_pixels=4_000_000, max_seconds=600, max_frames=10_000, silence=60.0, memory_bytes=8_000_000_000
+    )
+    yield decoder
+    decoder.close()
