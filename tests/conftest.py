@@ -25,6 +25,11 @@ from hub.settings import Settings
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--kills: a longer form of the test that kills a server in the middle of a clip."""
+    parser.addoption("--kills", type=int, default=4, help="how often the server dies in the middle of a clip")
+
+
 @pytest.fixture(autouse=True)
 def _default_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the developer's own HUB_ settings away, so that tests see the defaults."""

@@ -22,8 +22,7 @@ _OPEN_LAST_TAB = """() => {
     if (tab) localStorage.setItem("uformer-hub-tab", tab.dataset.tabId);
   });
   const last = localStorage.getItem("uformer-hub-tab");
-  // Gradio keeps a second, invisible row of tabs, to measure them.
-  for (const tab of document.querySelectorAll("[data-tab-id]")) if (tab.dataset.tabId === last) tab.click();
+  [...document.querySelectorAll("[data-tab-id]")].find((tab) => tab.dataset.tabId === last)?.click();
 }"""
 _LOGO = (
     '<svg viewBox="0 0 32 32" aria-hidden="true" focusable="false"><rect width="32" height="32" rx="9"/>'
@@ -45,11 +44,10 @@ def build_page(hub: Hub) -> gr.Blocks:
     )
     with page:
         gr.HTML(_header(), apply_default_css=False, elem_id="hub-header")
-        with gr.Tabs(elem_classes="hub-tabs"):
-            tabs = (PhotoTab(hub, cache, load_examples(hub.settings.data_dir / "examples")), VideoTab(hub, cache))
+        tabs = gr.Tabs(elem_classes="hub-tabs")
+        PhotoTab(hub, cache, tabs, load_examples(hub.settings.data_dir / "examples")).restore_on_load(page)
+        VideoTab(hub, cache, tabs).restore_on_load(page)
         gr.HTML(_footer(), apply_default_css=False, elem_id="hub-footer")
-        for tab in tabs:
-            tab.restore_on_load(page)
         page.load(None, js=_OPEN_LAST_TAB, api_visibility="private")
     page.api_open = False  # As an argument of `queue` it would build Gradio's application once more.
     return page

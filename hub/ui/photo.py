@@ -35,9 +35,9 @@ class PhotoTab(JobTab):
     tab_label = text.TAB_PHOTO
     run_label = text.RUN
 
-    def __init__(self, hub: Hub, cache: PageCache, examples: Sequence[Example]) -> None:
+    def __init__(self, hub: Hub, cache: PageCache, tabs: gr.Tabs, examples: Sequence[Example]) -> None:
         self._examples = {example.key: example for example in examples}
-        super().__init__(hub, cache)
+        super().__init__(hub, cache, tabs)
 
     def _build(self) -> None:
         with gr.Row(elem_classes="hub-columns"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +16,15 @@ _ASSETS = Path(__file__).parent / "assets"
 
 def clip_player(elem_id: str) -> gr.HTML:
     """The player, empty. Its value is what `playing` returns, or None."""
+    # Words go into the template here: given as properties they are lost when Gradio sets a value before it makes the
+    # component, as it does while the column of the result is hidden.
+    template = (_ASSETS / "player.html").read_text("utf-8")
     return gr.HTML(
         value=None,
-        html_template=(_ASSETS / "player.html").read_text("utf-8"),
+        html_template=re.sub(r"\{\{(\w+)\}\}", lambda found: html.escape(getattr(text, found[1])), template),
         js_on_load=(_ASSETS / "player.js").read_text("utf-8"),
         apply_default_css=False,
         elem_id=elem_id,
-        text_label=text.PLAYER_LABEL,
-        text_before=text.BEFORE,
-        text_after=text.AFTER,
-        text_clip_before=text.PLAYER_BEFORE,
-        text_clip_after=text.PLAYER_AFTER,
-        text_play=text.PLAYER_PLAY,
-        text_pause=text.PLAYER_PAUSE,
-        text_back=text.PLAYER_BACK,
-        text_forward=text.PLAYER_FORWARD,
-        text_seek=text.PLAYER_SEEK,
-        text_mute=text.PLAYER_MUTE,
-        text_unmute=text.PLAYER_UNMUTE,
-        text_speed=text.PLAYER_SPEED,
-        text_wipe=text.PLAYER_WIPE,
-        text_beside=text.PLAYER_BESIDE,
-        text_divider=text.PLAYER_DIVIDER,
-        text_fullscreen=text.PLAYER_FULLSCREEN,
-        text_failed=text.PLAYER_FAILED,
     )
 
 

@@ -30,7 +30,7 @@ Updates = dict[Any, Any]
 class JobTab(ABC):
     """One kind of job: the widgets every tab has, and how its job is submitted, watched, cancelled and found again.
 
-    Build it inside `gr.Tabs`, then call `restore_on_load`. name: begins the ids of its widgets and what is stored.
+    Call `restore_on_load` once it is built. name: begins the ids of its widgets and what is stored.
     """
 
     kind: ClassVar[Kind]
@@ -47,13 +47,14 @@ class JobTab(ABC):
     cancel: gr.Button
     result: gr.Column
 
-    def __init__(self, hub: Hub, cache: PageCache) -> None:
+    def __init__(self, hub: Hub, cache: PageCache, tabs: gr.Tabs) -> None:
+        """tabs: where it is added."""
         self._hub = hub
         self._cache = cache
         # Not inside the tab: Gradio makes a tab's widgets when it is first opened, long after the page was loaded.
         self.job = gr.BrowserState(None, storage_key=f"uformer-hub-{self.name}-job", secret=STORAGE_CIPHER)
         self.timer = gr.Timer(POLL_SECONDS, active=False)
-        with gr.Tab(self.tab_label, id=self.name):
+        with tabs, gr.Tab(self.tab_label, id=self.name):
             self._build()
         self._watched = [self.job, self.timer, self.run, self.stage, self.cancel, self.result, *self._shown()]
         self._connect_job()

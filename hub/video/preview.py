@@ -37,6 +37,7 @@ def restore_frame(
             RestoreOptions(tile=terms.tile, overlap=terms.overlap),
             max_tile_pixels=terms.max_tile_pixels,
         )
+        session.prepare(sequence.plan.shapes)
         restored = next(iter(sequence.restore([frame.pixels])))
     except ValueError as error:
         raise InvalidInput("not_restorable", str(error)) from error

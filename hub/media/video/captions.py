@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 import av
+from av.codec.context import CodecContext
 from av.container.output import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
+from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.stream import SubtitleStream
 
 from hub.media.video.carrying import describe
@@ -29,7 +31,7 @@ class ConvertedSubtitles:
             raise TypeError(f"{encoder} makes no subtitles")
         self.target: Stream = target
         self._encoder = target.codec_context
-        self._encoder.subtitle_header = self._decoder.subtitle_header
+        self._encoder.subtitle_header = _header_for(encoder, self._decoder.subtitle_header)
         self._encoder.time_base = Fraction(1, 1000)
         describe(target, source)
         self._window = window
@@ -69,3 +71,19 @@ class ConvertedSubtitles:
         packet.pts = packet.dts = round(first / packet.time_base)
         packet.duration = max(0, round(last / packet.time_base) - packet.pts)
         return first < last or (begin == end == first)
+
+
+def _header_for(encoder: str, header: bytes | None) -> bytes | None:
+    """The styles for an encoder: the subtitles' own if it can read them, else those that FFmpeg gives plain text."""
+    trial = CodecContext.create(encoder, "w")
+    if header is not None and isinstance(trial, SubtitleCodecContext):
+        trial.subtitle_header = header
+        try:
+            trial.open(strict=False)
+        except (av.FFmpegError, ValueError):
+            pass
+        else:
+            return header
+    plain = CodecContext.create("subrip", "r")
+    plain.open(strict=False)
+    return plain.subtitle_header if isinstance(plain, SubtitleCodecContext) else None

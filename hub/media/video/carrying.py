@@ -15,6 +15,8 @@ from hub.media.video.timing import Window
 
 # Sound before the cut that a decoder needs to get going, in packets; players hide what lies before 0.
 _LEAD_IN_PACKETS = 2
+# FFmpeg knows the languages of MOV by older codes.
+_MOV_LANGUAGES = {"deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb"}
 
 
 class Carried(Protocol):
@@ -114,5 +116,8 @@ class CoverArt:
 
 def describe(target: Stream, source: Stream) -> None:
     """Give a stream of the result the tags and roles of the input's."""
-    target.metadata.update(kept_tags(source.metadata))
+    tags = kept_tags(source.metadata)
+    if target.container.format.name == "mov" and "language" in tags:
+        tags["language"] = _MOV_LANGUAGES.get(tags["language"], tags["language"])
+    target.metadata.update(tags)
     target.disposition = source.disposition

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import av
 from av.audio.stream import AudioStream
 from av.container.input import InputContainer
@@ -33,7 +35,10 @@ class Choice:
     carried: those that have packets. counts: by FFmpeg's kinds. notes: on what is left out or changed.
     """
 
-    def __init__(self, source: InputContainer, restored: int, output: OutputContainer, window: Window) -> None:
+    def __init__(
+        self, source: InputContainer, restored: int, kinds: Sequence[str], output: OutputContainer, window: Window
+    ) -> None:
+        """restored: index of the stream that is not carried. kinds: which may be, as FFmpeg calls them."""
         self._output = output
         self._container = output.format.name
         self._window = window
@@ -42,7 +47,7 @@ class Choice:
         self.notes: list[str] = []
         for stream in source.streams:
             # Streams that a demuxer discards itself hold its chapters.
-            if stream.index == restored or stream.discard == Discard.all:
+            if stream.index == restored or stream.discard == Discard.all or stream.type not in kinds:
                 continue
             try:
                 found = self._choose(stream)

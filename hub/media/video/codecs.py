@@ -35,8 +35,8 @@ class EncodePlan:
     width, height: coded; up to one row or column more than the picture, or padded to the encoder's least size.
     colour: the tags to be written. matrix, picture_range: for RGB → YUV, in the words of FFmpeg's scale filter.
     bit_depth, channels: of the arrays that come in. bytes_per_pixel: rather too many, for `needed_bytes`.
-    reorder: by how many places frames may be coded later than they are shown. codec_tag: for the container. hardware: what encodes instead of the
-    processor, such as `nvenc`.
+    reorder: by how many places frames may be coded later than they are shown. codec_tag: for the container.
+    hardware: what encodes instead of the processor, such as `nvenc`.
     notes: what a person should know.
     """
 

@@ -77,22 +77,24 @@ class Reading(Iterator[Frame]):
             self._changed.notify_all()
 
     def _fetch(self) -> None:
+        end: Mapping[str, Any] | Exception | None
         try:
-            while True:
-                message, pixels = self._process.receive()
-                if "end" in message:
-                    end: Mapping[str, Any] = message["end"]
-                    break
-                if "frame" in message and not self._keep(_frame(message, pixels, self._info)):
-                    return
+            end = self._fetch_all()
         except Exception as error:  # noqa: BLE001 (raised again where the frames are taken)
-            with self._changed:
-                self._end = error
-                self._changed.notify_all()
-            return
+            end = error
         with self._changed:
             self._end = end
             self._changed.notify_all()
+
+    def _fetch_all(self) -> Mapping[str, Any] | None:
+        """Queue all frames; what the child says at the end, or None when nobody wants more."""
+        while True:
+            message, pixels = self._process.receive()
+            if "end" in message:
+                end: Mapping[str, Any] = message["end"]
+                return end
+            if "frame" in message and not self._keep(_frame(message, pixels, self._info)):
+                return None
 
     def _keep(self, frame: Frame) -> bool:
         """Queue a frame when there is room; False when nobody wants it any more."""
@@ -138,7 +140,10 @@ class ClipDecoder:
         """
         with self._glance(), self._child({"do": "probe", "path": _full(path)}, None) as child:
             message, _ = child.receive()
-        return ClipInfo.from_json(message["info"])
+        try:
+            return ClipInfo.from_json(message["info"])
+        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+            raise _nonsense() from error
 
     @contextmanager
     def read(
@@ -225,6 +230,12 @@ def _stopping() -> Busy:
     return Busy("stopping", "The hub is shutting down. Try again later.")
 
 
+def _nonsense() -> InvalidInput:
+    return InvalidInput(
+        "damaged_video", "The clip made its decoder answer nonsense: it is damaged. Send an undamaged copy."
+    )
+
+
 def _full(path: Path) -> str:
     return str(path.resolve(strict=True))
 
@@ -234,7 +245,7 @@ def _frame(message: Mapping[str, Any], pixels: NDArray[Any] | None, info: ClipIn
     pts, duration = message["frame"]["pts"], message["frame"]["duration"]
     shape = (info.height, info.width, info.channels)
     if pixels is None or pixels.shape != shape or pixels.dtype.name != info.dtype or not isinstance(pts, int):
-        raise InvalidInput("damaged_video", "The clip's decoder returned something else than a frame of the clip.")
+        raise _nonsense()
     return Frame(pixels, pts, duration if isinstance(duration, int) else None)
 
 

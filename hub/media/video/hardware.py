@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +25,9 @@ _SECONDS = 20.0
 _MEMORY_BYTES = 1 << 62
 
 
-@lru_cache(maxsize=None)
+@cache
 def find_hardware(codec: str) -> str | None:
-    """The kind of hardware (`nvenc`, `qsv`, `amf`) that really encodes a frame with a codec here; None if there is none.
+    """The kind of hardware (`nvenc`, `qsv`, `amf`) that really encodes a frame with a codec here, or None.
 
     Takes up to some seconds, once per process and codec. H.264, H.265 and AV1 only.
     """

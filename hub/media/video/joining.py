@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from errno import EDQUOT, ENOSPC
 from fractions import Fraction
@@ -16,34 +17,44 @@ from av.bitstream import BitStreamFilterContext
 from av.container.input import InputContainer
 from av.container.output import OutputContainer
 from av.packet import Packet
-from av.stream import Discard, Disposition, Stream
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from hub.errors import InvalidInput
 from hub.media.video.channel import Channel
-from hub.media.video.choosing import Choice, name_of
+from hub.media.video.choosing import Choice
 from hub.media.video.clip import ClipInfo
 from hub.media.video.codecs import EncodePlan, frame_ticks
+from hub.media.video.interleaving import Others
 from hub.media.video.opening import open_clip
 from hub.media.video.tags import kept_chapters, kept_tags, needs_named_keys
 from hub.media.video.timing import DecodingTimes, Window, choose_window, durations, movie_timescale
 from hub.media.video.writing import Joined, SegmentInfo
 
+logger = logging.getLogger(__name__)
+
+# What travels along, by FFmpeg's kinds; less if that fails.
+_ATTEMPTS: Sequence[tuple[str, ...]] = (("audio", "subtitle", "video", "data", "attachment"), ("audio",), ())
+
 _BEAT_SECONDS = 0.3
-# How far behind the picture other streams may lie in the file before what follows the end of the part is not looked at.
-_INTERLEAVING_SECONDS = 30
 
 
 def serve(request: Mapping[str, Any], channel: Channel) -> None:
-    """Join as the request says; sends `{"progress": share}` a few times per second, then `{"joined": ...}`."""
+    """Join as the request says.
+
+    Sends `{"progress": share}` a few times per second, `{"closing": bytes}` before a silence, then `{"joined": ...}`.
+    """
     join = Join(request, channel)
-    try:
-        joined = join.run(alone=False)
-    except av.FFmpegError as error:
-        if error.errno in (ENOSPC, EDQUOT):
-            raise
-        # Sound or subtitles that no muxer takes must not cost the picture.
-        joined = join.run(alone=True, reason=str(error.strerror))
+    for kinds in _ATTEMPTS:
+        try:
+            joined = join.run(kinds)
+            break
+        except av.FFmpegError as error:
+            if error.errno in (ENOSPC, EDQUOT) or not kinds:
+                raise
+            # Sound or subtitles that no muxer takes must not cost the picture.
+            logger.warning("The result is tried again with fewer streams.", exc_info=True)
+            join.given_up = str(error.strerror)
     channel.send({"joined": asdict(joined)})
 
 
@@ -64,9 +75,12 @@ class Join:
         self._first = self._segments[0][1].first_pts * tick
         self._last = self._segments[-1][1].end_pts * tick
         self._told = 0.0
+        self._share = 0.0
+        # Why an earlier attempt failed.
+        self.given_up = ""
 
-    def run(self, *, alone: bool, reason: str = "") -> Joined:
-        """Write the result. alone: the picture without the input's other streams, because of `reason`."""
+    def run(self, kinds: Sequence[str]) -> Joined:
+        """Write the result. kinds: of the input's other streams, what travels along."""
         with open_clip(self._source) as source:
             window, notes = self._window(source)
             template = av.open(str(self._segments[0][0]))
@@ -74,12 +88,15 @@ class Join:
                 video = self._add_video(output, template.streams.video[0], source)
                 chapters = kept_chapters(source.chapters(), window, self._last)
                 output.set_chapters(chapters)
-                choice = None if alone else Choice(source, self._info.stream, output, window)
-                others = Others(source, choice, window)
+                choice = Choice(source, self._info.stream, kinds, output, window)
+                others = Others(source, choice, window, self._tell)
                 frames = self._write(output, video, others, window)
-            if alone:
-                notes += (f"Sound, subtitles and all else but the picture could not be carried over ({reason}).",)
-            counts = {} if choice is None else choice.counts
+                # Closing moves the whole file to make room for the table of contents, without a word meanwhile.
+                self._channel.send({"closing": self._output.stat().st_size})
+            if self.given_up:
+                what = "All but the picture and the sound" if kinds else "All but the picture"
+                notes += (f"{what} was left out, because it could not be written ({self.given_up}).",)
+            counts = choice.counts
             return Joined(
                 frames=frames,
                 seconds=float(self._last - self._first),
@@ -88,7 +105,7 @@ class Join:
                 subtitles=counts.get("subtitle", 0),
                 attachments=counts.get("attachment", 0) + counts.get("video", 0),
                 chapters=len(chapters),
-                notes=notes + tuple([] if choice is None else choice.notes) + others.notes,
+                notes=(*notes, *choice.notes, *others.notes),
             )
 
     def _window(self, source: InputContainer) -> tuple[Window, tuple[str, ...]]:
@@ -142,15 +159,15 @@ class Join:
         for packet in self._pictures(video):
             now = packet.dts * self._plan.time_base if packet.dts is not None else self._first
             for other in others.until(now + window.shift):
-                _mux(output, other, others)
+                others.write(output, other)
             if packet.pts is not None and packet.dts is not None:
                 packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
             output.mux(packet)
             frames += 1
-            self._tell(frames / total)
+            self._share = frames / total
+            self._tell()
         for other in others.until(None):
-            _mux(output, other, others)
-            self._tell(1.0)
+            others.write(output, other)
         return frames
 
     def _pictures(self, video: VideoStream) -> Iterator[Packet[VideoStream]]:
@@ -181,85 +198,11 @@ class Join:
                     packet.stream = video
                     yield packet
 
-    def _tell(self, share: float) -> None:
+    def _tell(self) -> None:
         now = time.monotonic()
         if now - self._told > _BEAT_SECONDS:
             self._told = now
-            self._channel.send({"progress": share})
-
-
-class Others:
-    """The packets of the input's other streams, in the order of the file.
-
-    Packets that cannot be read or written are left out and counted.
-    """
-
-    def __init__(self, source: InputContainer, choice: Choice | None, window: Window) -> None:
-        self._carried = {} if choice is None else {carried.source.index: carried for carried in choice.carried}
-        for stream in source.streams:
-            if stream.index not in self._carried and stream.discard != Discard.all:
-                stream.discard = Discard.all
-        self._window = window
-        self._broken = False
-        self._coming = self._packets(source)
-        self._next: Packet[Stream] | None = None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What could not be carried over."""
-        lost = [
-            f"{carried.lost} damaged packets of {name_of(carried.source)} were left out."
-            for carried in self._carried.values()
-            if carried.lost
-        ]
-        if self._broken:
-            lost.append("The file is damaged: sound and subtitles were carried over up to where it breaks off.")
-        return tuple(lost)
-
-    def until(self, moment: Fraction | None) -> Iterator[Packet[Stream]]:
-        """The packets that are decoded before a moment of the result, in seconds; all that are left for None."""
-        while True:
-            if self._next is None:
-                self._next = next(self._coming, None)
-            packet = self._next
-            if packet is None:
-                return
-            time = packet.dts if packet.dts is not None else packet.pts
-            if moment is not None and time is not None and time * packet.time_base > moment:
-                return
-            self._next = None
-            yield packet
-
-    def refuse(self, packet: Packet[Stream]) -> None:
-        """Count a packet that the muxer did not take."""
-        for carried in self._carried.values():
-            carried.lost += carried.target is packet.stream
-
-    def _packets(self, source: InputContainer) -> Iterator[Packet[Stream]]:
-        if not self._carried:
-            return
-        streams = [carried.source for carried in self._carried.values()]
-        packets = source.demux(streams)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except av.FFmpegError:
-                self._broken = True
-                break
-            if not packet.size:
-                continue
-            if self._past_the_end(packet):
-                break
-            yield from self._carried[packet.stream_index].take(packet)
-        for carried in self._carried.values():
-            yield from carried.finish()
-
-    def _past_the_end(self, packet: Packet[Stream]) -> bool:
-        if self._window.end is None or packet.dts is None:
-            return False
-        return packet.dts * packet.time_base > self._window.end + _INTERLEAVING_SECONDS
+            self._channel.send({"progress": self._share})
 
 
 def _stream_like(output: OutputContainer, template: VideoStream, plan: EncodePlan) -> VideoStream:
@@ -287,11 +230,3 @@ def _times(path: Path, tick: Fraction) -> list[int]:
     with av.open(str(path)) as container:
         packets = container.demux(container.streams.video[0])
         return [round(packet.pts * packet.time_base / tick) for packet in packets if packet.pts is not None]
-
-
-def _mux(output: OutputContainer, packet: Packet[Stream], others: Others) -> None:
-    """Write a packet of another stream, or leave it out."""
-    try:
-        output.mux(packet)
-    except (av.error.InvalidDataError, av.error.ArgumentError):
-        others.refuse(packet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hub.errors import TooLarge
+from hub.media.video.channel import MAX_ARRAY_BYTES
 
 
 @dataclass(frozen=True)
@@ -42,4 +43,14 @@ class Limits:
                 "too_many_frames",
                 f"The clip has {frames:,} frames or more; at most {self.max_frames:,} are allowed. Send a shorter one.",
                 {"frames": frames, "max_frames": self.max_frames},
+            )
+
+    def check_bytes(self, size: int) -> None:
+        """Raise TooLarge (`too_much_memory`) for a picture that would not pass from child to hub."""
+        if size > MAX_ARRAY_BYTES:
+            raise TooLarge(
+                "too_much_memory",
+                f"One picture of the clip takes {size >> 20:,} MB; at most {MAX_ARRAY_BYTES >> 20:,} MB can be handled."
+                " Send a smaller one.",
+                {"bytes": size, "max_bytes": MAX_ARRAY_BYTES},
             )

@@ -56,6 +56,8 @@ def open_clip(path: Path) -> Iterator[InputContainer]:
         try:
             # The name of a descriptor, since FFmpeg would also go by the ending of the file's own.
             container = av.open(f"/dev/fd/{file.fileno()}", options=_OPTIONS, metadata_errors="replace")
+        except MemoryError:
+            raise
         except (av.FFmpegError, ValueError) as error:
             raise _refusal(head, error) from error
     with container:

@@ -64,7 +64,7 @@ def deinterlaces(picture: VideoFormat, width: int, height: int) -> bool:
     return picture.chroma_width(width) >= _LEAST_COLUMNS and picture.chroma_height(height) >= _LEAST_ROWS
 
 
-class Converter:
+class FrameGraph:
     """Frames of one size and pixel format through one filter graph; see `Pictures`."""
 
     def __init__(self, frame: VideoFrame, info: ClipInfo, crop: Crop, turn: Turn) -> None:
@@ -78,6 +78,7 @@ class Converter:
         self._crop = crop if self._fits else Crop()
         self._canvas = (info.height, info.width, info.channels)
         self._waiting: deque[tuple[int, int | None]] = deque()
+        self._pushed = 0
         self._matrix, self._range = matrix_for(info), range_for(info)
         self._rgb = frame.format.is_rgb or frame.format.has_palette
         self._colour_table = colour_table(frame.format, self._range, self._dtype)
@@ -86,9 +87,10 @@ class Converter:
 
     def push(self, frame: VideoFrame, pts: int, duration: int | None) -> Iterator[Frame]:
         """Put one frame in; the frames that come out, which may lag by one."""
-        # The graph counts frames: their own times wait outside, where no filter rounds them.
+        # The filters see frames counted: the times wait outside, where none can be rounded or overflow.
         self._waiting.append((pts, duration))
-        frame.pts = pts
+        frame.pts = self._pushed
+        self._pushed += 1
         if not self._rgb:
             frame.colorspace = MATRIX_CODES[self._matrix]
             frame.color_range = _RANGE_CODES[self._range]
@@ -108,7 +110,7 @@ class Converter:
             "buffer",
             video_size=f"{frame.width}x{frame.height}",
             pix_fmt=frame.format.name,
-            time_base="1/1000000",
+            time_base="1/25",
             pixel_aspect="1/1",
             **colour,
         )
@@ -186,7 +188,7 @@ class Pictures:
         self._info = info
         self._crop = crop
         self._turn = turn
-        self._converter: Converter | None = None
+        self._graph: FrameGraph | None = None
         self._stored = turn.size(info.width, info.height)
         self.resized = 0
         self.interlaced = 0
@@ -194,21 +196,21 @@ class Pictures:
 
     def push(self, frame: VideoFrame, pts: int, duration: int | None) -> Iterator[Frame]:
         """Put one frame in; the frames that come out, in order, which may lag by one."""
-        if self._converter is not None and self._converter.key != key_of(frame):
+        if self._graph is not None and self._graph.key != key_of(frame):
             yield from self.flush()
-        if self._converter is None:
-            self._converter = Converter(frame, self._info, self._crop, self._turn)
+        if self._graph is None:
+            self._graph = FrameGraph(frame, self._info, self._crop, self._turn)
         if self._crop.size(frame.width, frame.height) != self._stored:
             self.resized += 1
             self._other_size = f"{frame.width} x {frame.height}"
         self.interlaced += frame.interlaced_frame
-        yield from self._converter.push(frame, pts, duration)
+        yield from self._graph.push(frame, pts, duration)
 
     def flush(self) -> Iterator[Frame]:
         """The frames that are still inside."""
-        converter, self._converter = self._converter, None
-        if converter is not None:
-            yield from converter.flush()
+        graph, self._graph = self._graph, None
+        if graph is not None:
+            yield from graph.flush()
 
     @property
     def notes(self) -> list[str]:

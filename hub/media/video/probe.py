@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 from av.container.input import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -48,8 +49,10 @@ def probe(path: Path, limits: Limits) -> ClipInfo:
         context = stream.codec_context
         limits.check_size(context.width, context.height)
         seconds, _ = stream_seconds(container, stream)
-        rate = _rate(stream)
-        frames = stream.frames or (None if seconds is None or rate is None else max(1, round(seconds * rate)))
+        avi = container.format.name == "avi"
+        rate = _rate(stream, guess_first=avi)
+        # AVI's header counts ticks; its index counts frames.
+        frames = (len(stream.index_entries) if avi else stream.frames) or _product(seconds, rate)
         limits.check_seconds(seconds)
         limits.check_frames(frames)
         decoder = decoder_for(stream)
@@ -57,7 +60,9 @@ def probe(path: Path, limits: Limits) -> ClipInfo:
         if container.format.name == "gif" and not several:
             raise UnsupportedMedia("not_a_video", "The file is a photo, not a clip. Send it to process_image.")
         limits.check_size(first.width, first.height)
-        return _info(container, stream, decoder, first, seconds, frames, rate)
+        info = _info(container, stream, decoder, first, seconds, frames, rate)
+        limits.check_bytes(info.width * info.height * info.channels * np.dtype(info.dtype).itemsize)
+        return info
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, decoder: VideoCodecContext) -> tuple[VideoFrame, bool]:
@@ -150,6 +155,11 @@ def _colour(frame: VideoFrame) -> Colour:
     return Colour(int(frame.color_primaries), int(frame.color_trc), matrix, levels)
 
 
-def _rate(stream: VideoStream) -> Fraction | None:
-    rate = stream.average_rate or stream.guessed_rate
-    return rate if rate is not None and rate > 0 else None
+def _rate(stream: VideoStream, *, guess_first: bool) -> Fraction | None:
+    """Frames per second. guess_first: the header's average is of no use, and FFmpeg's guess is."""
+    rates = [stream.average_rate, stream.guessed_rate]
+    return next((rate for rate in (reversed(rates) if guess_first else rates) if rate), None)
+
+
+def _product(seconds: float | None, rate: Fraction | None) -> int | None:
+    return None if seconds is None or rate is None else max(1, round(seconds * rate))

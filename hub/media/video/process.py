@@ -57,13 +57,13 @@ class VideoProcess:
             while True:  # It has ended: its last words say why.
                 self.receive()
 
-    def receive(self) -> tuple[dict[str, Any], NDArray[Any] | None]:
-        """The child's next message.
+    def receive(self, *, extra: float = 0.0) -> tuple[dict[str, Any], NDArray[Any] | None]:
+        """The child's next message. extra: seconds that it may be silent beyond the usual.
 
         Raises the HubError that the child reports, InvalidInput (`damaged_video`, `decode_timeout`) when it dies or
         falls silent, Cancelled.
         """
-        message, array = self._receive(self._silence)
+        message, array = self._receive(self._silence + extra)
         if "error" in message:
             raise wire.unpack_error(message["error"])
         return message, array

@@ -101,8 +101,9 @@ class Reader:
             if stream.index != info.stream:
                 stream.discard = Discard.all
         self._decoder = decoder_for(self._stream)
-        by_order = info.container == "avi" and info.codec in _REORDERED
-        self._timeline = Timeline(info.time_base, info.rate, by_order=by_order)
+        # AVI knows neither the order of display nor how long a frame lasts.
+        self._avi = info.container == "avi"
+        self._timeline = Timeline(info.time_base, info.rate, by_order=self._avi and info.codec in _REORDERED)
         self._pictures: Pictures | None = None
         self._spoken = time.monotonic()
         self._damaged = 0
@@ -162,7 +163,7 @@ class Reader:
                 pts = self._timeline.place(frame)
                 first = pts if first is None else first
                 self._limits.check_seconds(float((pts - first) * self._info.time_base))
-                duration = frame.duration or None
+                duration = None if self._avi else frame.duration or None
                 end = pts + (duration or 0)
                 # Frames right behind the key frame may lack references that lie before it.
                 self._patched += frame.is_corrupt and (since is None or pts >= since)

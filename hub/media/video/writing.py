@@ -16,6 +16,8 @@ from hub.media.video.process import VideoProcess, open_process
 
 QUEUE_BYTES = 64 << 20
 _BOUNDLESS = 1 << 62
+# Bytes per second that any disk copies.
+_SLOW_DISK = 5 << 20
 
 
 @dataclass(frozen=True)
@@ -238,10 +240,13 @@ def join_clip(
         "end": end,
     }
     with open_process(request, memory_bytes=memory_bytes, silence=silence, cancelled=cancelled) as process:
+        extra = 0.0
         while True:
-            message, _ = process.receive()
+            message, _ = process.receive(extra=extra)
             if "joined" in message:
                 fields = message["joined"]
                 return Joined(**{**fields, "notes": tuple(str(note) for note in fields["notes"])})
-            if progress is not None:
+            if "closing" in message:
+                extra = message["closing"] / _SLOW_DISK
+            elif progress is not None:
                 progress(float(message["progress"]))

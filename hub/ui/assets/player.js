@@ -14,7 +14,8 @@ const INSIDE = 0.001; // Seconds into a frame, so that rounding does not show it
 let wanted = false; // The person wants it to play.
 let rate = 1;
 let shown = 0; // Time of the leader's frame on the screen.
-let target = null; // Where to seek next.
+let sought = null; // Where it was sent last, until the frame there is on the screen.
+let target = null; // Where to send it next.
 let scrubbing = false;
 
 const length = () => (Number.isFinite(after.duration) ? after.duration : 0);
@@ -65,7 +66,7 @@ function stop() {
 }
 
 function seek(seconds) {
-  target = Math.max(0, Math.min(seconds, length()));
+  target = sought = Math.max(0, Math.min(seconds, length()));
   jump();
 }
 
@@ -77,11 +78,11 @@ function jump() {
 }
 
 function step(direction) {
-  const moving = wanted;
-  stop();
-  if (!moving && (target !== null || clips.some((clip) => clip.seeking))) return; // Frame by frame, none skipped.
-  const middle = shown + frame() / 2;
-  seek(Math.max(0, middle + direction * frame()));
+  if (wanted) {
+    stop();
+    sought = null;
+  }
+  seek((sought ?? shown + frame() / 2) + direction * frame());
 }
 
 const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
@@ -96,23 +97,24 @@ function show() {
   slider.style.setProperty("--done", `${length() ? (100 * now) / length() : 0}%`);
 }
 
-function label(name, words) {
+function label(name, on) {
   const button = find(`[data-do=${name}]`);
+  const words = on ? button.dataset.on : button.dataset.off;
   button.setAttribute("aria-label", words);
   button.title = words;
 }
 
 function tell() {
   root.dataset.playing = wanted ? "yes" : "no";
-  label("play", wanted ? props.text_pause : props.text_play);
+  label("play", wanted);
   root.dataset.muted = after.muted ? "yes" : "no";
-  label("mute", after.muted ? props.text_unmute : props.text_mute);
-  label("view", root.dataset.view === "wipe" ? props.text_beside : props.text_wipe);
+  label("mute", after.muted);
+  label("view", root.dataset.view === "wipe");
 }
 
 function load() {
   wanted = false;
-  target = null;
+  target = sought = null;
   shown = 0;
   root.hidden = !props.value;
   find(".hub-alert").hidden = true;
@@ -222,18 +224,18 @@ after.addEventListener("ended", () => {
 if ("requestVideoFrameCallback" in after) {
   const onFrame = (_, { mediaTime }) => {
     shown = mediaTime;
+    if (target === null && !after.seeking) sought = null;
     keepStep();
     show();
     after.requestVideoFrameCallback(onFrame);
   };
   after.requestVideoFrameCallback(onFrame);
 } else {
-  after.addEventListener("timeupdate", () => {
-    shown = after.currentTime;
-  });
-  after.addEventListener("seeked", () => {
-    shown = after.currentTime;
-  });
+  for (const event of ["timeupdate", "seeked"]) {
+    after.addEventListener(event, () => {
+      shown = after.currentTime - frame() / 2;
+    });
+  }
 }
 
 watch("value", load);

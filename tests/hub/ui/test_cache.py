@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.ui.cache import PageCache
+from hub.ui.cache import LARGE_BYTES, PageCache
 
 
 @pytest.fixture
@@ -29,6 +29,19 @@ def test_the_oldest_goes_when_it_gets_too_much(cache: PageCache) -> None:
     assert cache.sweep() == 1
     assert [path.exists() for path in (oldest, middle, newest)] == [False, True, True]
     assert cache.sweep() == 0
+
+
+def test_clips_make_no_room_by_deleting_pictures(tmp_path: Path) -> None:
+    cache = PageCache(tmp_path / "page", max_bytes=1000, max_large_bytes=2 * LARGE_BYTES + 2, max_age=3600)
+    picture = add(cache, 400, 500)
+    clips = [add(cache, 1, age) for age in (400, 300, 200)]
+    for clip, age in zip(clips, (400, 300, 200), strict=True):
+        os.truncate(clip, LARGE_BYTES + 1)  # A hole: it takes no room on the disk.
+        os.utime(clip, (time.time() - age,) * 2)
+
+    assert cache.resolve(str(clips[0])) == clips[0], "Looked at, it is in use again."
+    assert cache.sweep() == 1
+    assert [path.exists() for path in (picture, *clips)] == [True, True, False, True]
 
 
 def test_what_is_too_old_goes(cache: PageCache) -> None:

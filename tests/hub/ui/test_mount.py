@@ -100,6 +100,11 @@ def test_gradio_serves_no_files_of_the_hub(client: TestClient) -> None:
         assert client.get(f"/gradio_api/file={file}").status_code == 403
 
 
+def test_clips_of_unknown_jobs_are_not_found(client: TestClient) -> None:
+    for path in ("00000000-0000-4000-8000-000000000000/before.mp4", "..%2F..%2Fhub/latest.jpg", "x/hub.sqlite3"):
+        assert client.get(f"/clips/{path}").status_code == 404
+
+
 def test_uploads_are_bounded_and_stay_in_the_data_directory(client: TestClient) -> None:
     hub: Hub = client.app.state.hub  # type: ignore[attr-defined]
     [path] = client.post("/gradio_api/upload", files={"files": ("a.png", b"some bytes")}).json()

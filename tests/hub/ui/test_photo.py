@@ -32,7 +32,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 def tab(hub: Hub) -> PhotoTab:
     async def build() -> PhotoTab:  # Outside a running event loop Gradio makes loops that it never closes.
         with gr.Blocks(analytics_enabled=False):
-            return PhotoTab(hub, PageCache(hub.settings.data_dir / "page", max_bytes=1 << 30, max_age=3600), [])
+            cache = PageCache(hub.settings.data_dir / "page", max_bytes=1 << 30, max_age=3600)
+            return PhotoTab(hub, cache, gr.Tabs(), [])
 
     return asyncio.run(build())
 

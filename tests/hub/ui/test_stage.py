@@ -10,8 +10,8 @@ from hub.jobs.model import Job, Kind, Status
 from hub.ui import stage
 
 
-def view(status: Status, filename: str = "beach.heic", **more: Any) -> JobView:
-    job = replace(Job.new(Kind.IMAGE, "denoise", {}, filename), status=status, **more.pop("job", {}))
+def view(status: Status, filename: str = "beach.heic", kind: Kind = Kind.IMAGE, **more: Any) -> JobView:
+    job = replace(Job.new(kind, "denoise", {}, filename), status=status, **more.pop("job", {}))
     return JobView(job, more.pop("progress", 0), more.pop("message", ""), **more)
 
 
@@ -38,6 +38,30 @@ def test_nothing_measured_is_no_number() -> None:
     assert "%" not in shown
     assert " left" not in shown
     assert "aria-valuenow" not in shown
+
+
+def test_a_running_clip_shows_speed_and_latest_frame() -> None:
+    def shown(**details: Any) -> str:
+        told = view(Status.PROCESSING, kind=Kind.VIDEO, progress=5, message="Restored frame 3 of 60", details=details)
+        return stage.working(told, 'clips/"id"/latest.jpg')
+
+    measured = shown(frames_done=3, frames_total=60, frames_per_second=1.24)
+    assert "Restored frame 3 of 60 · 1.2 fps" in measured
+    assert "5 % · estimating" in measured, "A clip's progress is measured from its first frame on."
+    assert 'src="clips/&quot;id&quot;/latest.jpg"' in measured
+    assert "· 0.25 fps" in shown(frames_done=3, frames_total=None, frames_per_second=0.2501)
+    for unmeasured in ({}, {"frames_done": 60, "frames_total": 60, "frames_per_second": 9.0}):
+        assert "fps" not in shown(**unmeasured)
+    assert "<figure" in stage.working(view(Status.PENDING, kind=Kind.VIDEO)), "Room for the first frame."
+    assert "<figure" not in stage.working(view(Status.PENDING))
+
+
+def test_a_finished_clip_tells_its_facts() -> None:
+    result = {"width": 768, "height": 432, "frames": 754, "codec": "h265", "bytes": 5_300_000, "seconds": 725.0}
+    shown = stage.finished(view(Status.COMPLETED, job={"result": {**result, "notes": ["Deinterlaced."]}}), {})
+
+    assert "768 \u00d7 432 · 754 frames · H.265 · 5.3 MB · restored in 12 min" in shown
+    assert "<li>Deinterlaced.</li>" in shown
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 def tab(hub: Hub) -> VideoTab:
     async def build() -> VideoTab:  # Outside a running event loop Gradio makes loops that it never closes.
         with gr.Blocks(analytics_enabled=False):
-            return VideoTab(hub, PageCache(hub.settings.data_dir / "page", max_bytes=1 << 30, max_age=3600))
+            cache = PageCache(hub.settings.data_dir / "page", max_bytes=1 << 30, max_age=3600)
+            return VideoTab(hub, cache, gr.Tabs())
 
     return asyncio.run(build())
 

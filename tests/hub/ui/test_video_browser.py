@@ -65,8 +65,11 @@ def check_controls(page: Page) -> None:
     for number in (1, 2, 3):
         page.keyboard.press("ArrowRight")
         wait_for_frame(page, number)
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    wait_for_frame(page, 7)
     page.keyboard.press("ArrowLeft")
-    wait_for_frame(page, 2)
+    wait_for_frame(page, 6)
     page.locator("#video-player [data-seek]").fill("1.45")
     wait_for_frame(page, 17)
     expect(page.locator("#video-player [data-time]")).to_have_text("0:01.4 / 0:02.0")

@@ -29,6 +29,12 @@ def test_an_everyday_clip(make_clip: Callable[..., Path]) -> None:
     assert (info.mastering, info.notes) == (None, ())
 
 
+def test_avi_counts_frames_not_ticks(make_clip: Callable[..., Path]) -> None:
+    path = make_clip("clip.avi", codec="mpeg4", time_base=Fraction(1, 600), times=range(0, 600, 24))
+    info = probe(path, LIMITS)
+    assert (info.frames, info.rate) == (25, 25)
+
+
 def test_a_header_survives_json(make_clip: Callable[..., Path]) -> None:
     info = probe(make_clip("clip.mkv", aspect=Fraction(16, 15)), LIMITS)
     assert ClipInfo.from_json(info.to_json()) == info
