@@ -56,7 +56,7 @@ def clip_terms(settings: Settings) -> ClipTerms:
         memory_bytes=settings.video_memory_mb * 1_000_000,
         silence=settings.decode_seconds,
         min_free_bytes=settings.min_free_mb * 1_000_000,
-        hardware=None if settings.hardware_encoder == "none" else settings.hardware_encoder,
+        hardware=settings.hardware_encoders,
     )
 
 

@@ -69,8 +69,8 @@ class Settings(BaseSettings):
     segment_seconds: float = Field(
         2.0, gt=0, le=60, description="Length of the pieces in which clips are restored: what a crash can cost."
     )
-    hardware_encoder: Literal["none", "nvenc", "qsv"] = Field(
-        "none", description="Hardware that encodes clips, used where one frame encoded for a test succeeds."
+    hardware_encoders: bool = Field(
+        False, description="Encode clips with graphics hardware where a frame encoded for a test succeeds."
     )
     min_free_mb: int = Field(512, ge=0, description="Uploads are refused when less disk space than this is free.")
 

@@ -24,10 +24,9 @@ def restore_frame(
 
     Returns an array like the frame's. Raises InvalidInput (`not_restorable`), HubError (`out_of_memory`), Cancelled.
     """
-    from uformer.sequence import SequenceRestorer
-
     from uformer.backends import OutOfMemory
     from uformer.restore import RestoreOptions, blend
+    from uformer.sequence import SequenceRestorer
 
     try:
         sequence = SequenceRestorer(

@@ -16,6 +16,7 @@ from hub.errors import Busy, Cancelled, HubError, InvalidInput
 from hub.media.video.clip import ClipInfo
 from hub.media.video.codecs import needed_bytes, plan_encoding
 from hub.media.video.decoder import ClipDecoder
+from hub.media.video.hardware import find_hardware
 from hub.media.video.writing import Joined, join_clip
 from hub.video.options import VideoOptions
 from hub.video.pipeline import MARKS, ClipPipeline, Told, Track
@@ -44,7 +45,7 @@ class ClipTerms:
     """What the machine and its owner allow; from the settings.
 
     memory_bytes: of a process that encodes. silence: seconds after which a silent one is given up.
-    min_free_bytes: stays free on the disk. hardware: what may encode, or None.
+    min_free_bytes: stays free on the disk. hardware: whether graphics hardware that works is to encode.
     """
 
     max_tile_pixels: int
@@ -54,7 +55,7 @@ class ClipTerms:
     memory_bytes: int
     silence: float
     min_free_bytes: int
-    hardware: str | None = None
+    hardware: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ class ClipRestoration:
             output,
             start=self._options.start,
             end=self._options.end,
+            carry=track == RESULT,
             memory_bytes=self._terms.memory_bytes,
             silence=self._terms.silence,
             cancelled=self._cancelled,
@@ -239,7 +241,8 @@ def check_clip(path: Path, options: VideoOptions, terms: ClipTerms, decoder: Cli
 
 def make_tracks(info: ClipInfo, options: VideoOptions, terms: ClipTerms) -> dict[str, Track]:
     """What is to be encoded of a clip, the result first. Raises InvalidInput for what the codec cannot hold."""
-    tracks = {RESULT: Track(plan_encoding(info, options.codec, options.quality, hardware=terms.hardware))}
+    hardware = find_hardware(options.codec) if terms.hardware else None
+    tracks = {RESULT: Track(plan_encoding(info, options.codec, options.quality, hardware=hardware))}
     if options.display:
         shown = plan_encoding(info, "h264", SHOWN_QUALITY)
         tracks[BEFORE] = Track(shown, original=True)

@@ -45,7 +45,7 @@ def serve(request: Mapping[str, Any], channel: Channel) -> None:
     Sends `{"progress": share}` a few times per second, `{"closing": bytes}` before a silence, then `{"joined": ...}`.
     """
     join = Join(request, channel)
-    for kinds in _ATTEMPTS:
+    for kinds in _ATTEMPTS if request["carry"] else _ATTEMPTS[-1:]:
         try:
             joined = join.run(kinds)
             break

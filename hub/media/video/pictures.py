@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hub.media.video.clip import ClipInfo, Frame
 from hub.media.video.colours import MATRIX_CODES, matrix_for, range_for
 from hub.media.video.geometry import Crop, Turn, black
-from hub.media.video.levels import alpha_table, colour_table, is_grey
+from hub.media.video.levels import alpha_table, as_it_is, colour_table, is_grey
 
 _FORMATS = {
     ("uint8", 1): "gray",
@@ -118,12 +118,16 @@ class FrameGraph:
         if deinterlaces(frame.format, frame.width, frame.height):
             # One frame in, one out; frames that are not flagged as interlaced pass untouched.
             nodes.append(graph.add("bwdif", mode="send_frame", deint="interlaced"))
-        width, height = (frame.width, frame.height) if self._fits else self._fitted(frame)
-        options = {"w": str(width), "h": str(height), "flags": _SCALER}
-        if not self._rgb:
-            options |= {"in_color_matrix": self._matrix, "in_range": self._range}
-        nodes.append(graph.add("scale", **options, out_range="pc"))
-        nodes.append(graph.add("format", pix_fmts=_FORMATS[self._dtype, self._channels]))
+        wanted = _FORMATS[self._dtype, self._channels]
+        if self._dtype == "uint16" and as_it_is(frame.format):
+            wanted = f"gray{frame.format.components[0].bits}le"
+        if not (self._fits and wanted == frame.format.name):  # Even to the same format the scaler changes deep grey.
+            width, height = (frame.width, frame.height) if self._fits else self._fitted(frame)
+            options = {"w": str(width), "h": str(height), "flags": _SCALER}
+            if not self._rgb:
+                options |= {"in_color_matrix": self._matrix, "in_range": self._range}
+            nodes.append(graph.add("scale", **options, out_range="pc"))
+            nodes.append(graph.add("format", pix_fmts=wanted))
         nodes.append(graph.add("buffersink"))
         graph.link_nodes(*nodes).configure()
         return source, nodes[-1], graph

@@ -218,6 +218,7 @@ def join_clip(
     *,
     start: float | None = None,
     end: float | None = None,
+    carry: bool = True,
     memory_bytes: int,
     silence: float,
     cancelled: Callable[[], bool] | None = None,
@@ -226,7 +227,7 @@ def join_clip(
     """Make the result of finished segments and of everything else that the input holds, without decoding any of it.
 
     start, end: the part of the input that was restored, in seconds of presentation time; with either, the result begins
-    at 0. progress: told what share is done, 0 to 1.
+    at 0. carry: take sound and all else along, not the picture alone. progress: told what share is done, 0 to 1.
     Raises HubError; `output` is then not a whole file.
     """
     request = {
@@ -238,6 +239,7 @@ def join_clip(
         "output": str(output),
         "start": start,
         "end": end,
+        "carry": carry,
     }
     with open_process(request, memory_bytes=memory_bytes, silence=silence, cancelled=cancelled) as process:
         extra = 0.0
