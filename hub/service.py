@@ -185,7 +185,7 @@ class Hub:
     def preview_frame(
         self, path: Path, seconds: float, options: VideoOptions
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """The frame of a clip that is shown at a time, before and after restoration; (H, W, 3) uint8 RGB.
+        """The frame of a clip that is shown at a presentation time, before and after; (H, W, 3) uint8 RGB.
 
         Takes its turn as a photo does; call it from a worker thread. Raises as `submit_video`.
         """
@@ -196,7 +196,7 @@ class Hub:
         if not entry.installed:
             raise unavailable(entry)
         info = self.clips.probe(path)
-        frame = self.clips.frame_at(path, info, seconds)
+        frame = self.clips.frame_at(path, info, seconds + float(info.origin))
         with self._networks.session(entry.name, Priority.IMAGE) as session:
             restored = restore_frame(frame, info, session, options, self._clip_terms)
         return shown(frame.pixels), shown(restored)

@@ -28,9 +28,9 @@ def clip_player(elem_id: str) -> gr.HTML:
     )
 
 
-def playing(before: str, after: str, *, frames: int, sound: bool) -> dict[str, Any]:
+def playing(before: str, after: str, *, frames: int, seconds: float, sound: bool) -> dict[str, Any]:
     """The player's value: addresses of two clips with the same frames at the same times.
 
-    frames: in each; sound: whether the second has any.
+    frames, seconds: in each, and how long they last; sound: whether the second has any.
     """
-    return {"before": before, "after": after, "frames": frames, "sound": sound}
+    return {"before": before, "after": after, "frame": seconds / frames if frames else 0.0, "sound": sound}

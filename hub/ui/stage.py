@@ -155,6 +155,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def file_size(size: int) -> str:
+    """Bytes as people say them."""
+    if size < 100_000:
+        return text.KILOBYTES.format(size=max(1, round(size / 1e3)))
+    return text.MEGABYTES.format(size=f"{size / 1e6:.1f}")
+
+
 def _message(view: JobView) -> str:
     """What a running job does, and how fast, as long as frames are restored."""
     speed, total = view.details.get("frames_per_second"), view.details.get("frames_total")
@@ -181,7 +188,7 @@ def _facts(job: Job, names: Mapping[str, str]) -> list[str]:
     if "codec" in result:
         facts.append(text.CODEC_NAMES.get(result["codec"], result["codec"]))
     if "frames" in result and "bytes" in result:
-        facts.append(text.MEGABYTES.format(size=f"{result['bytes'] / 1e6:.1f}"))
+        facts.append(file_size(result["bytes"]))
     if "model" in result:
         facts.append(names.get(result["model"], result["model"]))
     if "seconds" in result:

@@ -43,6 +43,7 @@ HDR = "HDR"
 NO_SOUND = "no sound"
 ONE_SOUND = "with sound"
 SOUNDS = "{number} sound streams"
+KILOBYTES = "{size} kB"
 MEGABYTES = "{size} MB"
 CODEC_NAMES = {
     "h264": "H.264",

@@ -251,5 +251,6 @@ class VideoTab(JobTab):
             return {self.player: None, self.download: stage.note(text.CLIPS_GONE) + stage.download(job)}
         # A copy for the page, of a result that browsers do not play, is silent.
         sound = bool(result.get("audio_streams")) and f"/{after}" == job.result_path
-        value = playing(before, after, frames=int(result.get("frames", 0)), sound=sound)
+        frames, seconds = int(result.get("frames", 0)), float(result.get("duration", 0.0))
+        value = playing(before, after, frames=frames, seconds=seconds, sound=sound)
         return {self.player: value, self.download: stage.download(job)}

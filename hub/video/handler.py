@@ -81,7 +81,7 @@ class VideoHandler:
         )
         context.report(0.01, f"Loading the model {entry.text}")
         with self._networks.session(entry.name, Priority.VIDEO, cancelled=context.cancelled) as session:
-            restored = clip.restore(session, _Teller(context, clip.frames, show=options.display))
+            restored = clip.restore(session, _Teller(context, clip, show=options.display))
         context.begin(JOINING, "Writing the result")
         for track in clip.tracks.keys() - {RESULT}:
             context.keep(SHOWN[track], partial(clip.join, track, restored))
@@ -148,9 +148,10 @@ def describe(
 class _Teller:
     """Tells a job's owner how far its clip is, and shows the frame finished last."""
 
-    def __init__(self, context: JobContext, frames: int | None, *, show: bool) -> None:
+    def __init__(self, context: JobContext, clip: ClipRestoration, *, show: bool) -> None:
         self._context = context
-        self._frames = frames
+        self._frames = clip.frames
+        self._aspect = clip.info.aspect
         self._show = show
         self._begun = False
         self._shown = -LATEST_SECONDS
@@ -169,4 +170,4 @@ class _Teller:
         self._context.report(place, f"Restored frame {told.done}{of}", details)
         if self._show and time.monotonic() - self._shown >= LATEST_SECONDS:
             self._shown = time.monotonic()
-            self._context.keep(LATEST, lambda path: write_jpeg(path, told.pixels, LATEST_SIDE))
+            self._context.keep(LATEST, lambda path: write_jpeg(path, told.pixels, LATEST_SIDE, self._aspect))

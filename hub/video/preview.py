@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +62,20 @@ def shown(pixels: NDArray[Any], max_side: int | None = None) -> NDArray[np.uint8
     return np.asarray(picture, np.uint8)
 
 
-def write_jpeg(path: Path, pixels: NDArray[Any], max_side: int) -> None:
-    """Write a small picture of a frame."""
+def square_pixels(picture: NDArray[np.uint8], aspect: Fraction) -> NDArray[np.uint8]:
+    """The picture as players show it, where a pixel is `aspect` times as wide as high; never smaller."""
     import cv2
 
-    bgr = np.ascontiguousarray(shown(pixels, max_side)[..., ::-1])
+    height, width = picture.shape[:2]
+    size = (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
+    if size == (width, height):
+        return picture
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def write_jpeg(path: Path, pixels: NDArray[Any], max_side: int, aspect: Fraction) -> None:
+    """Write a small picture of a frame whose pixels are of this aspect."""
+    import cv2
+
+    bgr = np.ascontiguousarray(square_pixels(shown(pixels, max_side), aspect)[..., ::-1])
     path.write_bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes())

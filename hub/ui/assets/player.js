@@ -19,7 +19,7 @@ let target = null; // Where to send it next.
 let scrubbing = false;
 
 const length = () => (Number.isFinite(after.duration) ? after.duration : 0);
-const frame = () => (length() && props.value?.frames ? length() / props.value.frames : 0.04);
+const frame = () => props.value?.frame || 0.04; // Seconds of one, on the average.
 const atEnd = () => after.ended || (length() > 0 && after.currentTime >= length());
 
 // Both wait while either has no frame to go on with.
@@ -82,7 +82,9 @@ function step(direction) {
     stop();
     sought = null;
   }
-  seek((sought ?? shown + frame() / 2) + direction * frame());
+  // From the middle of a frame to the middle of the next: its edge could show either.
+  const middle = sought === null ? shown + frame() / 2 : (Math.floor(sought / frame() + 0.01) + 0.5) * frame();
+  seek(middle + direction * frame());
 }
 
 const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
@@ -207,7 +209,9 @@ for (const clip of clips) {
 }
 after.addEventListener("loadedmetadata", () => {
   slider.max = length();
-  screens.style.setProperty("--shape", after.videoWidth / after.videoHeight || 16 / 9);
+  const shape = after.videoWidth / after.videoHeight || 16 / 9;
+  screens.style.setProperty("--shape", shape);
+  root.dataset.shape = shape < 1 ? "tall" : "wide";
   show();
 });
 after.addEventListener("timeupdate", () => {
@@ -237,6 +241,11 @@ if ("requestVideoFrameCallback" in after) {
     });
   }
 }
+
+// Another tab of the page was opened: nobody could stop the sound from there.
+new IntersectionObserver(() => {
+  if (wanted && !root.getClientRects().length) stop();
+}).observe(root);
 
 watch("value", load);
 load();

@@ -72,6 +72,11 @@ def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> No
     assert stage.duration(seconds) == words
 
 
+@pytest.mark.parametrize(("size", "words"), [(1, "1 kB"), (9_800, "10 kB"), (152_000, "0.2 MB"), (5_300_000, "5.3 MB")])
+def test_sizes_are_said_as_people_say_them(size: int, words: str) -> None:
+    assert stage.file_size(size) == words
+
+
 def test_strangers_words_stay_words() -> None:
     name = '<img src=x onerror="alert(1)">.png'
     job = {"result_path": "/static_results/images/denoise/processed/1_a_b.png"}

@@ -79,6 +79,13 @@ def check_controls(page: Page) -> None:
     page.keyboard.press(" ")
     page.wait_for_function(f"() => ({CLIPS})().every((clip) => clip.paused && clip.time === ({CLIPS})()[0].time)")
     assert len(set(frames(page))) == 1
+    page.keyboard.press("Home")
+    page.keyboard.press(" ")
+    page.wait_for_function(f"() => ({CLIPS})().every((clip) => !clip.paused)")
+    page.get_by_role("tab", name="Photo").click()
+    page.wait_for_function(f"() => ({CLIPS})().every((clip) => clip.paused)")
+    open_tab(page)
+    page.focus("#video-player .hub-player")
     page.keyboard.press("m")
     expect(page.locator("#video-player [data-do=mute]")).to_have_accessible_name("Unmute")
     page.click("#video-player [data-do=view]")
