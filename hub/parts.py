@@ -9,7 +9,7 @@ from hub.errors import InvalidInput
 from hub.media.image import PhotoDecoder
 from hub.media.video.decoder import ClipDecoder
 from hub.restoration import RestoreLimits
-from hub.video.restoration import ClipTerms
+from hub.video.terms import ClipTerms
 
 if TYPE_CHECKING:
     from hub.settings import Settings

@@ -40,7 +40,7 @@ class FileStore:
     """The hub's uploads, working folders and results on one disk.
 
     data_dir: holds `uploads/<job id>/<cleaned name>` and `jobs/<job id>/`.
-    results_dir: holds `images/<task>/processed/<name>`, served at `/static_results/`.
+    results_dir: holds `images` and `videos`, in them `<task>/processed/<name>`, served at `/static_results/`.
     min_free_bytes: uploads are refused when less than this is free.
     """
 

@@ -37,9 +37,9 @@ from hub.settings import Settings
 from hub.video.handler import LATEST, SHOWN, VideoHandler
 from hub.video.options import CODECS, VideoOptions
 from hub.video.preview import restore_frame, shown
-from hub.video.restoration import AFTER as SHOWN_AFTER
-from hub.video.restoration import BEFORE as SHOWN_BEFORE
 from hub.video.restoration import check_clip
+from hub.video.tracks import AFTER as SHOWN_AFTER
+from hub.video.tracks import BEFORE as SHOWN_BEFORE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -159,19 +159,26 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 def make_clip(noisy_photo: NDArray[np.uint8], tmp_path: Path) -> Callable[..., Path]:
     """Makes clips of the noisy photo panning, fresh noise on every frame: `make_clip("a.mp4", frames=20, sound=True)`.
 
-    128 x 96 pixels, H.264 in MP4 or whatever the suffix says; `times` are in 1/1000 s, by default 25 per second.
+    `size` is (width, height), H.264 in MP4 or whatever the suffix says; `times` are in ms, by default 25 per second.
     """
 
-    def make(name: str = "clip.mp4", *, frames: int = 20, times: Sequence[int] = (), sound: bool = False) -> Path:
+    def make(
+        name: str = "clip.mp4",
+        *,
+        frames: int = 20,
+        times: Sequence[int] = (),
+        sound: bool = False,
+        size: tuple[int, int] = (128, 96),
+    ) -> Path:
         path = tmp_path / name
         noise = np.random.default_rng(1)
         with av.open(path, "w") as container:
             picture = container.add_stream("libx264", rate=25, options={"crf": "5", "preset": "ultrafast"})
-            picture.width, picture.height, picture.pix_fmt = 128, 96, "yuv420p"
+            picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
             picture.time_base = picture.codec_context.time_base = Fraction(1, 1000)
             voice = container.add_stream("aac", rate=48_000, layout="mono") if sound else None
             for index, time in enumerate(times or range(0, 40 * frames, 40)):
-                moved = np.roll(noisy_photo, -index, axis=1)[:96, :128]
+                moved = np.tile(np.roll(noisy_photo, -index, axis=1), (3, 2, 1))[: size[1], : size[0]]
                 pixels = (moved + noise.normal(0, 10, moved.shape)).clip(0, 255).astype(np.uint8)
                 frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
                 frame.pts, frame.time_base = time, Fraction(1, 1000)

@@ -23,7 +23,7 @@ class SequenceRestorer:
     """Restores the frames of a clip, all with the same tiles, so that what stands still is computed alike.
 
     options: `tile` and `overlap`; a clip is restored in tiles and in full strength.
-    max_tile_pixels: largest planned tile.
+    max_tile_pixels: largest planned tile. shrinks: how often memory ran out before; the tiles are those of then.
     Raises ValueError for options that ask for more.
     """
 
@@ -35,6 +35,7 @@ class SequenceRestorer:
         options: RestoreOptions | None = None,
         *,
         max_tile_pixels: int,
+        shrinks: int = 0,
     ) -> None:
         options = options or RestoreOptions()
         if options.whole or options.strength != 1:
@@ -43,12 +44,20 @@ class SequenceRestorer:
         self._overlap = options.overlap
         self._plan = plan_tiles(height, width, max_pixels=max_tile_pixels, overlap=options.overlap, tile=options.tile)
         self._notes: list[str] = []
+        self._shrinks = 0
+        while self._shrinks < shrinks:
+            self._shrink()
         self._kind: tuple[tuple[int, ...], str] | None = None
 
     @property
     def plan(self) -> TilePlan:
         """The tiles of every frame; smaller ones once memory has run out."""
         return self._plan
+
+    @property
+    def shrinks(self) -> int:
+        """How often memory ran out, so that the tiles became smaller."""
+        return self._shrinks
 
     @property
     def report(self) -> RestoreReport:
@@ -81,7 +90,7 @@ class SequenceRestorer:
                         flying.popleft()
                         yield result
             except OutOfMemory:
-                self._plan = shrink(self._plan, self._overlap, self._notes)
+                self._shrink()
             else:
                 return
 
@@ -92,6 +101,10 @@ class SequenceRestorer:
             self._check(frame)
             flying.append(frame)
             yield from cut(frame, plan)
+
+    def _shrink(self) -> None:
+        self._plan = shrink(self._plan, self._overlap, self._notes)
+        self._shrinks += 1
 
     def _check(self, frame: NDArray[Any]) -> None:
         """Raise ValueError, saying what would be right, unless `frame` is one of this clip's."""

@@ -64,7 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
         "-o",
         "--output",
         required=True,
-        help="one input: a file, whose suffix tells a photo's format, or a folder; several: a folder, made if missing",
+        help="one input: a file, whose suffix tells a photo's format and whether a GIF is restored as a clip, or a "
+        "folder; several: a folder, made if missing",
     )
     restore.add_argument("--overwrite", action="store_true", help="replace files that exist; without it they are kept")
     restore.add_argument("--task", help="denoise or deblur (default: the model's task, else denoise)")
@@ -97,7 +98,11 @@ def build_parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="smooth the result over time, along motion (default: on for denoise, off for deblur)",
     )
-    clips.add_argument("--resume", action="store_true", help="go on after the finished segments of an interrupted run")
+    clips.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on after the finished segments of an interrupted run, which had the same options",
+    )
 
     models = commands.add_parser("models", help="list the models and whether they are installed")
     models.set_defaults(run=_models)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from hub.errors import InvalidInput
-from hub.media.sniffing import RAW_SUFFIXES
+from hub.errors import InvalidInput, UnsupportedMedia
+from hub.media.sniffing import HEAD_BYTES, RAW_SUFFIXES, identify
 
 # What a folder is searched for, and what tells that OUTPUT is a file. A file named as an input may have any suffix.
 PHOTO_SUFFIXES = RAW_SUFFIXES | frozenset(
@@ -18,13 +19,20 @@ PHOTO_SUFFIXES = RAW_SUFFIXES | frozenset(
         *("pgm", "png", "pnm", "ppm", "psd", "tga", "tif", "tiff", "webp"),
     )
 )
-CLIP_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("3g2", "3gp", "asf", "avi", "flv", "m2ts", "m4v", "mjpeg", "mkv", "mov", "mp4", "mpeg", "mpg", "mts"),
-        *("mxf", "nut", "ogv", "ts", "vob", "webm", "wmv"),
-    )
-)
+# What hub.media.video.opening reads. ".ogg" is left out, since it is music nearly always: a file of that name is looked
+# into when it is named itself, as one without a suffix is.
+# fmt: off
+CLIP_SUFFIXES = frozenset((
+    ".264", ".265", ".266", ".3g2", ".3gp", ".3gp2", ".3gpp", ".amv", ".asf", ".avc", ".avi", ".cavs", ".dif",
+    ".dirac", ".divx", ".drc", ".dv", ".dvr-ms", ".evc", ".f4v", ".flv", ".gxf", ".h261", ".h263", ".h264", ".h265",
+    ".h266", ".h26l", ".hevc", ".ismv", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v", ".mj2", ".mjpeg",
+    ".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nsv", ".nut",
+    ".nuv", ".obu", ".ogm", ".ogv", ".ogx", ".qt", ".rm", ".rmvb", ".tod", ".ts", ".vc1", ".vob", ".vro", ".vvc",
+    ".webm", ".wmv", ".wtv", ".y4m",
+))
+# fmt: on
+# Photos that may be clips as well: the name of the result tells what is meant.
+MOVING_SUFFIXES = frozenset({".gif"})
 
 
 @dataclass(frozen=True)
@@ -39,12 +47,17 @@ class Item:
     target: Path
     exact: bool
 
-    @property
+    @cached_property
     def is_clip(self) -> bool:
-        """Whether it is a clip, judged by its name, or else by the name that the result is to have."""
+        """Whether it is a clip: by its name, else by the name that the result is to have, else by its content."""
         suffix = self.source.suffix.lower()
-        named = suffix if suffix in PHOTO_SUFFIXES | CLIP_SUFFIXES else self.target.suffix.lower()
-        return named in CLIP_SUFFIXES
+        if suffix in CLIP_SUFFIXES:
+            return True
+        if suffix in PHOTO_SUFFIXES - MOVING_SUFFIXES:
+            return False
+        if self.exact:
+            return self.target.suffix.lower() in CLIP_SUFFIXES
+        return suffix not in MOVING_SUFFIXES and self.source.is_file() and not _holds_a_photo(self.source)
 
 
 @dataclass(frozen=True)
@@ -108,3 +121,15 @@ def _files_below(folder: Path, *, leave_out: Path) -> Iterator[Path]:
         for name in sorted(files):
             if name[0] != "." and Path(name).suffix.lower() in PHOTO_SUFFIXES | CLIP_SUFFIXES:
                 yield here / name
+
+
+def _holds_a_photo(path: Path) -> bool:
+    """Whether a file begins like a photo; one that cannot be read counts as such, and its decoder says why."""
+    try:
+        with path.open("rb") as file:
+            identify(file.read(HEAD_BYTES), path.suffix)
+    except UnsupportedMedia:
+        return False
+    except OSError:
+        return True
+    return True

@@ -24,7 +24,7 @@ from hub.media.image import PhotoDecoder, encode, plan_output
 from hub.parts import make_backend, make_decoder, restore_limits
 from hub.restoration import RestoreLimits, restore_photo
 from hub.settings import read_settings
-from hub.video.handler import file_stamp
+from hub.video.handler import weights_digest
 from uformer.restore import RestoreOptions, blend
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _choose_network(args: argparse.Namespace, settings: Settings) -> Network:
             raise InvalidInput("weights_unusable", str(error)) from error
         task = args.task or "denoise"
         return Network(
-            args.weights.name, task, file_stamp(args.weights), lambda: make_backend(settings, model, bridge=False)
+            args.weights.name, task, weights_digest(args.weights), lambda: make_backend(settings, model, bridge=False)
         )
 
     catalog = open_catalog(settings)
@@ -143,7 +143,7 @@ def _choose_network(args: argparse.Namespace, settings: Settings) -> Network:
     return Network(
         entry.name,
         entry.task,
-        file_stamp(entry.path),
+        weights_digest(entry.path),
         lambda: make_backend(settings, catalog.load(entry.name), bridge=False),
     )
 

@@ -40,6 +40,7 @@ class JobContext:
         *,
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
+        advanced: Callable[[], None] | None = None,
     ) -> None:
         """Raises NotFound if the upload is gone."""
         self.job = job
@@ -48,6 +49,7 @@ class JobContext:
         self._files = files
         self._progress = progress or Progress()
         self._cancelled = cancelled or (lambda: False)
+        self._advanced = advanced or (lambda: None)
 
     def report(self, fraction: float, message: str = "", details: Mapping[str, Any] | None = None) -> None:
         """Tell that `fraction` (0 to 1) of the work is done; cheap, any thread, never goes back.
@@ -71,6 +73,10 @@ class JobContext:
         """Raise Cancelled if this run should stop."""
         if self._cancelled():
             raise Cancelled
+
+    def advanced(self) -> None:
+        """Tell that a part of the work is kept for good: being interrupted from here on is not held against the job."""
+        self._advanced()
 
     def publish(self, suffix: str, write: Callable[[Path], object]) -> str:
         """Let `write` make the result at the path it is given, put it in place whole, and return its URL path.

@@ -241,7 +241,7 @@ class JobManager:
         run = Run(job, self._stopping)
         with self._runs.hold(run):
             if self._goes_on(job):
-                status, changes = run.perform(self._handlers[job.kind], self._files)
+                status, changes = run.perform(self._handlers[job.kind], self._files, self._store.forgive)
                 self._record(job, status, changes)
                 self._mean_seconds[job.kind] += 0.2 * (run.seconds - self._mean_seconds[job.kind])
 

@@ -63,7 +63,8 @@ class Job:
     secret: 96 random bits in hexadecimal; part of the result's name, so that it cannot be guessed.
     turn: place in the queue; the smallest runs next.
     created_at, started_at, finished_at: Unix seconds.
-    attempts: runs begun since the job was sent or resumed, less those that an orderly stop took back.
+    attempts: runs begun since the job was sent, resumed or last advanced for good, less those that an orderly stop
+    took back.
     progress: percent reached when the status last changed; while a job runs, progress lives in memory.
     result_path: percent-encoded URL path below `/static_results/`, once completed.
     """

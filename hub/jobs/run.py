@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
-from hub.errors import HubError
+from hub.errors import Busy, HubError
 from hub.jobs.handler import Handler, JobContext
 from hub.jobs.model import Job, Status
 from hub.jobs.progress import Progress
@@ -35,13 +37,21 @@ class Run:
         """How long the run has been going."""
         return time.monotonic() - self._begun
 
-    def perform(self, handler: Handler, files: FileStore) -> tuple[Status, Changes]:
+    def perform(self, handler: Handler, files: FileStore, forgive: Callable[[str], None]) -> tuple[Status, Changes]:
         """Call the handler; return the status to which the job is to move, and what is to be recorded with it.
+
+        forgive: called with the job's id when the handler has kept a part of the work for good.
 
         Nothing is raised: whatever a decoder or a network throws, SystemExit too, is how the job ended.
         """
         try:
-            context = JobContext(self.job, files, progress=self.progress, cancelled=self._must_stop)
+            context = JobContext(
+                self.job,
+                files,
+                progress=self.progress,
+                cancelled=self._must_stop,
+                advanced=lambda: self._advanced(forgive),
+            )
             outcome = handler(context)
             files.resolve(outcome.result_path)
         except HubError as error:
@@ -65,6 +75,15 @@ class Run:
 
     def _must_stop(self) -> bool:
         return self.cancelled.is_set() or self._stopping.is_set()
+
+    def _advanced(self, forgive: Callable[[str], None]) -> None:
+        if self.job.attempts > 1:
+            try:
+                forgive(self.job.id)
+            except Busy:
+                logger.warning("Job %s: its progress could not be recorded.", self.job.id)
+            else:
+                self.job = replace(self.job, attempts=1)
 
     def _stopped(self) -> tuple[Status, Changes]:
         if self.cancelled.is_set():

@@ -149,6 +149,12 @@ class JobStore:
             except (Conflict, NotFound):
                 continue  # Cancelled, deleted or taken by another worker since; look again.
 
+    def forgive(self, job_id: str) -> None:
+        """Count the runs of a running job from its present one on; nothing happens if it does not run."""
+        with self._begin() as connection:
+            running = (JOBS.c.id == job_id) & (JOBS.c.status == Status.PROCESSING)
+            connection.execute(update(JOBS).where(running).values(attempts=1))
+
     def list(self, *, kind: Kind | None = None, limit: int = 50, before: str | None = None) -> Sequence[Job]:
         """At most `limit` jobs, newest first; `before` is the id of the last job of the previous page."""
         query = select(JOBS).order_by(JOBS.c.created_at.desc(), JOBS.c.id.desc()).limit(limit)

@@ -20,7 +20,7 @@ from hub.media.photo import Metadata, PhotoInfo
 MAX_MESSAGE_BYTES = 128 << 20
 _BLOBS = ("icc", "exif", "xmp", "iptc")
 _ERRORS: Mapping[str, type[HubError]] = {
-    kind.__name__: kind for kind in (Busy, InvalidInput, TooLarge, UnsupportedMedia)
+    kind.__name__: kind for kind in (Busy, HubError, InvalidInput, TooLarge, UnsupportedMedia)
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from functools import partial
@@ -15,7 +16,9 @@ from hub.stages import Stage, fetch_weights
 from hub.video.options import VideoOptions
 from hub.video.pipeline import Told
 from hub.video.preview import write_jpeg
-from hub.video.restoration import AFTER, BEFORE, RESULT, ClipRestoration, ClipTerms, Restored
+from hub.video.restoration import ClipRestoration, Restored
+from hub.video.terms import ClipTerms
+from hub.video.tracks import AFTER, BEFORE, RESULT
 
 if TYPE_CHECKING:  # These import torch, which takes seconds: the server must listen before.
     from hub.catalog import Catalog, ModelEntry
@@ -76,8 +79,9 @@ class VideoHandler:
             options,
             self._terms,
             decoder=self._decoder,
-            weights=file_stamp(entry.path),
+            weights=weights_digest(entry.path),
             cancelled=context.cancelled,
+            advanced=context.advanced,
         )
         context.report(0.01, f"Loading the model {entry.text}")
         with self._networks.session(entry.name, Priority.VIDEO, cancelled=context.cancelled) as session:
@@ -106,12 +110,12 @@ def _outcome(context: JobContext) -> Outcome | None:
     return outcome if context.published(outcome.result_path) else None
 
 
-def file_stamp(path: Path | None) -> list[Any]:
-    """JSON that changes when the file does."""
+def weights_digest(path: Path | None) -> str:
+    """What changes when the weights do, and not with the time at which they were copied."""
     if path is None:
-        return []
-    status = path.stat()
-    return [path.name, status.st_mtime_ns, status.st_size]
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describe(
@@ -119,6 +123,11 @@ def describe(
 ) -> dict[str, Any]:
     """The result's details, for clients."""
     report = restored.report
+    begun_anew = (
+        [f"Finished work of an earlier run was done again, because of a change: {', '.join(clip.changed)}."]
+        if clip.changed
+        else []
+    )
     return {
         "width": clip.plan.width,
         "height": clip.plan.height,
@@ -141,7 +150,7 @@ def describe(
         "segments": restored.ending.segments,
         "resumed_segments": restored.resumed,
         "seconds": round(seconds, 3),
-        "notes": list(dict.fromkeys([*clip.info.notes, *restored.notes, *clip.plan.notes, *joined.notes])),
+        "notes": list(dict.fromkeys([*clip.info.notes, *restored.notes, *clip.plan.notes, *joined.notes, *begun_anew])),
     }
 
 

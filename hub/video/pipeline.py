@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -16,27 +17,21 @@ from numpy.typing import NDArray
 
 from hub.errors import InvalidInput
 from hub.media.video.clip import ClipInfo, Frame
-from hub.media.video.codecs import EncodePlan
+from hub.media.video.counts import Counts
 from hub.media.video.decoder import ClipDecoder, Reading
 from hub.media.video.writing import ClipWriter
+from hub.video.recipe import MARKS
 from hub.video.segments import Ending, Mark, Segment, SegmentFolder
+from hub.video.tracks import Track
 
 if TYPE_CHECKING:
     from uformer.sequence import SequenceRestorer
     from uformer.temporal import TemporalSmoother
 
-# Frames by which a resumed run makes sure that it stands where the interrupted one was; also what warms a smoother up.
-MARKS = 8
+logger = logging.getLogger(__name__)
+
 # Frames per second are measured over this many.
 SPEED_FRAMES = 16
-
-
-@dataclass(frozen=True)
-class Track:
-    """One encoding of the clip that is made: of the restored frames, or of the original ones."""
-
-    plan: EncodePlan
-    original: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,8 +86,10 @@ class ClipPipeline:
         self._check = check
         self._cancelled = cancelled
 
-    def run(self, finished: Sequence[Segment], sequence: SequenceRestorer, tell: Callable[[Told], None]) -> Ending:
-        """Restore what the finished segments lack.
+    def run(
+        self, finished: Sequence[Segment], sequence: SequenceRestorer, tell: Callable[[Told], None]
+    ) -> tuple[int, Ending]:
+        """Restore what the finished segments lack; returns how many of them it went on from.
 
         Raises InvalidInput (`no_frames`) if there is no frame at all, and what decoding, restoring, encoding raise.
         """
@@ -107,23 +104,27 @@ class ClipPipeline:
                 ) as reading:
                     known = [frame for _, frame in zip(marks, reading, strict=False)]
                     if [Mark.of(frame) for frame in known] == marks:
-                        return self._restore(len(finished), known, reading, sequence, tell)
+                        return len(finished), self._restore(finished, known, reading, sequence, tell)
+            logger.warning("%s: begun anew; it decodes otherwise than before.", self._source.name)
             self._folder.discard()
             finished = []
 
     def _restore(
         self,
-        segment: int,
+        finished: Sequence[Segment],
         known: Sequence[Frame],
         reading: Reading,
         sequence: SequenceRestorer,
         tell: Callable[[Told], None],
     ) -> Ending:
-        """Restore from the start of `segment` to the end. known: the frames before it, which are finished."""
-        first = segment * self._segment_frames
+        """Restore what comes after the finished segments. known: the last frames of those, already read."""
+        first = len(finished) * self._segment_frames
+        met = finished[-1].counts if finished else Counts()
+        base = reading.counts
         smoother = self._smoother and self._smoother()
         following: TemporalSmoother | None = None
         marks: deque[Mark] = deque(maxlen=MARKS)
+        counted = met
         times: deque[float] = deque([time.monotonic()], maxlen=SPEED_FRAMES + 1)
         with ExitStack() as stack:
             writers = {
@@ -136,13 +137,13 @@ class ClipPipeline:
             }
             warm = known if smoother is not None else []
             index = first - len(warm)
-            stream = stack.enter_context(closing(self._restored(chain(warm, reading), sequence)))
-            for frame, restored in stream:
+            stream = stack.enter_context(closing(self._restored(warm, reading, sequence)))
+            for frame, counts, restored in stream:
                 place = index % self._segment_frames
                 if index >= first and place == 0:
                     self._check()
                     if index > first:
-                        self._end_segment(writers, index // self._segment_frames - 1, marks)
+                        self._end_segment(writers, index // self._segment_frames - 1, marks, counted)
                         smoother, following = following, None
                     self._begin_segment(writers, index // self._segment_frames)
                 final = restored if smoother is None else smoother.push(frame.pixels, restored)
@@ -151,6 +152,7 @@ class ClipPipeline:
                         following = following or self._smoother()
                         following.push(frame.pixels, restored)
                     marks.append(Mark.of(frame))
+                    counted = met + (counts - base)
                     final = self._blended(frame.pixels, final)
                     for name, track in self._tracks.items():
                         writers[name].write(frame if track.original else replace(frame, pixels=final))
@@ -159,7 +161,7 @@ class ClipPipeline:
                     tell(Told(index + 1, frame.pts, speed, final))
                 index += 1
             if index > first:
-                self._end_segment(writers, (index - 1) // self._segment_frames, marks)
+                self._end_segment(writers, (index - 1) // self._segment_frames, marks, counted)
             for writer in writers.values():
                 writer.close()
         if index == 0:
@@ -167,20 +169,23 @@ class ClipPipeline:
                 "no_frames", "No frame of the clip could be decoded in the chosen range. Choose another start and end."
             )
         segments = -(-index // self._segment_frames)
-        self._folder.end(segments, reading.notes)
-        return Ending(segments, reading.notes)
+        notes = (*(met + (reading.counts - base)).notes(), *reading.remarks)
+        self._folder.end(segments, notes)
+        return Ending(segments, notes)
 
-    def _restored(self, frames: Iterable[Frame], sequence: SequenceRestorer) -> Generator[tuple[Frame, NDArray[Any]]]:
-        """Each frame with its restored pixels; a few are in flight."""
-        waiting: deque[Frame] = deque()
+    def _restored(
+        self, known: Iterable[Frame], reading: Reading, sequence: SequenceRestorer
+    ) -> Generator[tuple[Frame, Counts, NDArray[Any]]]:
+        """Each frame, what decoding had met up to it, and its restored pixels; a few are in flight."""
+        waiting: deque[tuple[Frame, Counts]] = deque()
 
         def pixels() -> Iterator[NDArray[Any]]:
-            for frame in frames:
-                waiting.append(frame)
+            for frame in chain(known, reading):
+                waiting.append((frame, reading.counts))
                 yield frame.pixels
 
         for restored in sequence.restore(pixels(), cancelled=self._cancelled):
-            yield waiting.popleft(), restored
+            yield *waiting.popleft(), restored
 
     def _blended(self, original: NDArray[Any], restored: NDArray[Any]) -> NDArray[Any]:
         from uformer.restore import blend
@@ -191,7 +196,9 @@ class ClipPipeline:
         for name, writer in writers.items():
             writer.begin(self._folder.partial(name, index), partial(self._folder.finish, name, index))
 
-    def _end_segment(self, writers: Mapping[str, ClipWriter], index: int, marks: Iterable[Mark]) -> None:
-        self._folder.mark(index, tuple(marks))
+    def _end_segment(
+        self, writers: Mapping[str, ClipWriter], index: int, marks: Iterable[Mark], counts: Counts
+    ) -> None:
+        self._folder.mark(index, tuple(marks), counts)
         for writer in writers.values():
             writer.end()

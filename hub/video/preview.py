@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hub.errors import HubError, InvalidInput
 from hub.media.video.clip import ClipInfo, Frame
 from hub.video.options import VideoOptions
-from hub.video.restoration import ClipTerms
+from hub.video.terms import ClipTerms
 
 if TYPE_CHECKING:
     from hub.engine import EngineSession

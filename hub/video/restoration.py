@@ -3,59 +3,30 @@
 from __future__ import annotations
 
 import logging
-import math
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from fractions import Fraction
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hub.disk import make_folder
-from hub.errors import Busy, Cancelled, HubError, InvalidInput
+from hub.errors import Cancelled, HubError, InvalidInput
 from hub.media.video.clip import ClipInfo
-from hub.media.video.codecs import needed_bytes, plan_encoding
 from hub.media.video.decoder import ClipDecoder
-from hub.media.video.hardware import find_hardware
 from hub.media.video.writing import Joined, join_clip
 from hub.video.options import VideoOptions
-from hub.video.pipeline import MARKS, ClipPipeline, Told, Track
-from hub.video.segments import Ending, SegmentFolder
-from hub.video.selection import chosen_frames, chosen_seconds, chosen_ticks
+from hub.video.pipeline import ClipPipeline, Told
+from hub.video.recipe import Recipe, wanted
+from hub.video.segments import Ending, Segment, SegmentFolder, read_recipe
+from hub.video.selection import chosen_frames, chosen_ticks
+from hub.video.terms import ClipTerms
+from hub.video.tracks import RESULT, make_tracks, needed_space
 
 if TYPE_CHECKING:  # These import torch, which takes seconds: the server must listen before.
     from hub.engine import EngineSession
     from uformer.restore import RestoreReport
 
 logger = logging.getLogger(__name__)
-
-RESULT = "result"
-BEFORE = "before"
-AFTER = "after"
-# Codecs in MP4 that browsers play; of others the page shows a copy.
-PLAYABLE = frozenset({"h264", "av1", "vp9"})
-SHOWN_QUALITY = 23
-FEWEST_SEGMENT_FRAMES = 2 * MARKS
-MOST_SEGMENT_FRAMES = 240
-USUAL_RATE = Fraction(25)
-
-
-@dataclass(frozen=True)
-class ClipTerms:
-    """What the machine and its owner allow; from the settings.
-
-    memory_bytes: of a process that encodes. silence: seconds after which a silent one is given up.
-    min_free_bytes: stays free on the disk. hardware: whether graphics hardware that works is to encode.
-    """
-
-    max_tile_pixels: int
-    tile: int | None
-    overlap: int
-    segment_seconds: float
-    memory_bytes: int
-    silence: float
-    min_free_bytes: int
-    hardware: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,8 +46,12 @@ class Restored:
 class ClipRestoration:
     """A clip on its way through a folder of segments into its result.
 
-    folder: takes the segments; work that an earlier ClipRestoration of the same clip, options and weights finished
-    there is not done again. weights: JSON that changes when the network does.
+    folder: takes the segments. What an earlier ClipRestoration of the same clip, options and weights finished there is
+    not done again, and what it decided stays decided: segment length, encoders, tiles.
+    weights: JSON that changes when the network does.
+
+    Public, once made: info; plan, of the result; tracks; changed: in words, what differs from an earlier work in the
+    folder, which `restore` then deletes.
     """
 
     def __init__(
@@ -89,37 +64,45 @@ class ClipRestoration:
         decoder: ClipDecoder,
         weights: Any,
         cancelled: Callable[[], bool] = lambda: False,
+        advanced: Callable[[], None] = lambda: None,
     ) -> None:
-        """Reads the clip's header: raises UnsupportedMedia, InvalidInput, TooLarge, Busy."""
+        """Reads the clip's header: raises UnsupportedMedia, InvalidInput, TooLarge, Busy, Cancelled.
+
+        advanced: called at the start of every segment after a first one was finished.
+        """
         self._source = source
         self._options = options
         self._terms = terms
         self._decoder = decoder
         self._cancelled = cancelled
-        self.info = decoder.probe(source)
+        self._advanced = advanced
+        self.info = decoder.probe(source, queue=False, cancelled=cancelled)
         self._since, self._until = chosen_ticks(self.info, options)
-        self.tracks = make_tracks(self.info, options, terms)
-        self.plan = self.tracks[RESULT].plan
-        rate = self.info.rate or USUAL_RATE
-        self._segment_frames = min(
-            max(FEWEST_SEGMENT_FRAMES, round(rate * Fraction(terms.segment_seconds))), MOST_SEGMENT_FRAMES
-        )
         make_folder(folder)
         self._folder = folder
+        self.changed: tuple[str, ...] = ()
+        recipe = None
+        if (stored := read_recipe(folder)) is not None:
+            recipe = Recipe.from_json(stored)
+            self.changed = recipe.differences(wanted(self.info, options, weights))
+        if recipe is None or self.changed:
+            recipe = Recipe.make(self.info, options, terms, weights)
+        self._recipe = recipe
+        self.tracks = recipe.tracks
+        self.plan = self.tracks[RESULT].plan
         suffixes = {name: f".{track.plan.segment_container}" for name, track in self.tracks.items()}
         self._segments = SegmentFolder(folder, suffixes)
-        self._recipe: Mapping[str, Any] = {
-            "info": self.info.to_json(),
-            "tracks": {name: track.plan.to_json() for name, track in self.tracks.items()},
-            "options": options.to_spec(),
-            "terms": asdict(terms),
-            "weights": weights,
-        }
+        self._resumed = 0
 
     @property
     def frames(self) -> int | None:
         """How many frames there are to restore, as far as the header tells."""
         return chosen_frames(self.info, self._options)
+
+    @property
+    def finished(self) -> int:
+        """How many finished segments the folder holds that need not be done again."""
+        return 0 if self.changed else len(self._segments.finished())
 
     def restore(self, session: EngineSession, tell: Callable[[float, Told], None]) -> Restored:
         """Restore all frames into segments; tell gets the fraction done (0..1) and the details, frame by frame.
@@ -132,19 +115,21 @@ class ClipRestoration:
         from uformer.sequence import SequenceRestorer
         from uformer.temporal import TemporalSmoother
 
-        terms, info = self._terms, self.info
+        info, recipe = self.info, self._recipe
         try:
             sequence = SequenceRestorer(
                 session,
                 info.height,
                 info.width,
-                RestoreOptions(tile=terms.tile, overlap=terms.overlap),
-                max_tile_pixels=terms.max_tile_pixels,
+                RestoreOptions(tile=recipe.tile, overlap=recipe.overlap),
+                max_tile_pixels=recipe.max_tile_pixels,
+                shrinks=recipe.shrinks,
             )
-            finished = self._segments.open(self._recipe)
-            ending = self._segments.ending(finished)
+            finished = self._open()
+            resumed, ending = len(finished), self._segments.ending(finished)
+            self._resumed = resumed
             if ending is None:
-                self._check_space()
+                self._check_space(finished)
                 session.prepare(sequence.plan.shapes)
                 pipeline = ClipPipeline(
                     self._source,
@@ -154,15 +139,15 @@ class ClipRestoration:
                     decoder=self._decoder,
                     since=self._since,
                     until=self._until,
-                    segment_frames=self._segment_frames,
+                    segment_frames=recipe.segment_frames,
                     strength=self._options.strength,
-                    memory_bytes=terms.memory_bytes,
-                    silence=terms.silence,
+                    memory_bytes=self._terms.memory_bytes,
+                    silence=self._terms.silence,
                     smoother=TemporalSmoother if self._options.smooths else None,
-                    check=self._check_reserve,
+                    check=lambda: self._check(sequence.shrinks),
                     cancelled=self._cancelled,
                 )
-                ending = pipeline.run(finished, sequence, lambda told: tell(self._fraction(told), told))
+                resumed, ending = pipeline.run(finished, sequence, lambda told: tell(self._fraction(told), told))
         except RestoreCancelled as error:
             raise Cancelled from error
         except ValueError as error:  # From the planner of tiles; the message says what would be right.
@@ -173,7 +158,7 @@ class ClipRestoration:
                 "The machine has too little free memory for a clip of this size with this model; "
                 "try a smaller model, or resume when less is running.",
             ) from error
-        return Restored(ending, sequence.report, len(finished))
+        return Restored(ending, sequence.report, resumed)
 
     def join(
         self, track: str, restored: Restored, output: Path, progress: Callable[[float], None] | None = None
@@ -183,22 +168,28 @@ class ClipRestoration:
         Raises Cancelled, Busy (`disk_full`), and what the joining process raises.
         """
         files = self._segments.files(track, restored.ending.segments)
-        needed = sum(info.bytes for _, info in files) + self._source.stat().st_size
-        self._check_free(output.parent, needed)
-        return join_clip(
-            self._source,
-            self.info,
-            self.tracks[track].plan,
-            files,
-            output,
-            start=self._options.start,
-            end=self._options.end,
-            carry=track == RESULT,
-            memory_bytes=self._terms.memory_bytes,
-            silence=self._terms.silence,
-            cancelled=self._cancelled,
-            progress=progress,
-        )
+        carry = track == RESULT
+        needed = sum(info.bytes for _, info in files) + (self._source.stat().st_size if carry else 0)
+        self._terms.check_free(output.parent, needed)
+        try:
+            return join_clip(
+                self._source,
+                self.info,
+                self.tracks[track].plan,
+                files,
+                output,
+                start=self._options.start,
+                end=self._options.end,
+                carry=carry,
+                memory_bytes=self._terms.memory_bytes,
+                silence=self._terms.silence,
+                cancelled=self._cancelled,
+                progress=progress,
+            )
+        except HubError as error:
+            if error.code == "segments_differ":  # They never will fit: a resumed task begins anew.
+                self._segments.discard()
+            raise
 
     def discard(self) -> None:
         """Delete the segments; those that cannot be deleted stay, since the result is there."""
@@ -216,16 +207,37 @@ class ClipRestoration:
             return min(1.0, max(0.0, float(told.pts * self.info.time_base - first) / self.info.seconds))
         return 0.0
 
-    def _check_space(self) -> None:
-        """Raise Busy unless segments and result fit on the disk."""
-        self._check_free(self._folder, needed_space(self.info, self._options, self.tracks))
+    def _open(self) -> list[Segment]:
+        """The finished segments that fit, all others deleted."""
+        if self.changed:
+            logger.warning("%s: begun anew; changed: %s.", self._source.name, ", ".join(self.changed))
+            self._segments.discard()
+        return self._segments.open(self._recipe.to_json())
 
-    def _check_reserve(self) -> None:
-        """Raise Busy when the disk is nearly full."""
-        self._check_free(self._folder, 0)
+    def _check_space(self, finished: Sequence[Segment]) -> None:
+        """Raise Busy unless what is not there yet fits on the disk."""
+        needed = needed_space(self.info, self._options, self.tracks, self._source.stat().st_size)
+        there = sum(info.bytes for segment in finished for info in segment.tracks.values())
+        self._terms.check_free(self._folder, max(0, needed - there))
 
-    def _check_free(self, folder: Path, needed: int) -> None:
-        check_free(folder, needed, self._terms.min_free_bytes)
+    def _projected_space(self) -> int:
+        """About how many bytes are still needed, going by the segments that this run has finished."""
+        frames, segments = self.frames, self._segments
+        if frames is None or not segments.recorded:
+            return 0
+        each = segments.recorded_bytes / segments.recorded
+        in_all = -(-frames // self._recipe.segment_frames)
+        left = max(0, in_all - self._resumed - segments.recorded)
+        return round(each * (left + in_all)) + self._source.stat().st_size
+
+    def _check(self, shrinks: int) -> None:
+        """At the start of a segment: keep what has been learnt; raise Busy if the rest will not fit on the disk."""
+        self._terms.check_free(self._folder, self._projected_space())
+        if shrinks != self._recipe.shrinks:
+            self._recipe = replace(self._recipe, shrinks=shrinks)
+            self._segments.write_recipe(self._recipe.to_json())
+        if self._segments.recorded:
+            self._advanced()
 
 
 def check_clip(path: Path, options: VideoOptions, terms: ClipTerms, decoder: ClipDecoder) -> ClipInfo:
@@ -235,37 +247,6 @@ def check_clip(path: Path, options: VideoOptions, terms: ClipTerms, decoder: Cli
     """
     info = decoder.probe(path)
     chosen_ticks(info, options)
-    check_free(path.parent, needed_space(info, options, make_tracks(info, options, terms)), terms.min_free_bytes)
+    tracks = make_tracks(info, options, hardware=terms.hardware)
+    terms.check_free(path.parent, needed_space(info, options, tracks, path.stat().st_size))
     return info
-
-
-def make_tracks(info: ClipInfo, options: VideoOptions, terms: ClipTerms) -> dict[str, Track]:
-    """What is to be encoded of a clip, the result first. Raises InvalidInput for what the codec cannot hold."""
-    hardware = find_hardware(options.codec) if terms.hardware else None
-    tracks = {RESULT: Track(plan_encoding(info, options.codec, options.quality, hardware=hardware))}
-    if options.display:
-        shown = plan_encoding(info, "h264", SHOWN_QUALITY)
-        tracks[BEFORE] = Track(shown, original=True)
-        if options.codec not in PLAYABLE:
-            tracks[AFTER] = Track(shown)
-    return tracks
-
-
-def check_free(folder: Path, needed: int, reserve: int) -> None:
-    """Raise Busy (`disk_full`) unless `needed` bytes fit there and `reserve` bytes are left."""
-    free = shutil.disk_usage(folder).free
-    if free < needed + reserve:
-        raise Busy(
-            "disk_full",
-            f"The clip needs about {(needed + reserve) / 1e6:.0f} MB of free disk space and there are "
-            f"{free / 1e6:.0f} MB. Free some, then send the clip again or resume its task.",
-            retry_after=60,
-        )
-
-
-def needed_space(info: ClipInfo, options: VideoOptions, tracks: Mapping[str, Track]) -> int:
-    """Bytes that restoring takes at the most: every track in segments and then joined."""
-    frames = chosen_frames(info, options)
-    if frames is None:
-        frames = math.ceil((chosen_seconds(info, options) or 0.0) * (info.rate or USUAL_RATE))
-    return sum(2 * needed_bytes(track.plan, frames) for track in tracks.values())

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hub.disk import PARTIAL, make_folder, sync_file, sync_folder, write_whole
+from hub.disk import PARTIAL, sync_file, sync_folder, write_whole
 from hub.media.video.clip import Frame
+from hub.media.video.counts import Counts
 from hub.media.video.writing import SegmentInfo
 
 RECIPE = "recipe.json"
@@ -36,16 +37,18 @@ class Segment:
     """A finished piece of work.
 
     tracks: what its file of each track holds. marks: of its last frames before restoration, oldest first.
+    counts: what decoding met from the start of the work to the end of this segment.
     """
 
     index: int
     tracks: Mapping[str, SegmentInfo]
     marks: tuple[Mark, ...]
+    counts: Counts
 
 
 @dataclass(frozen=True)
 class Ending:
-    """All segments are there: how many, and what reading the clip to its end had to say."""
+    """All segments are there: how many, and what decoding the clip to its end had to say."""
 
     segments: int
     notes: tuple[str, ...]
@@ -54,7 +57,9 @@ class Ending:
 class SegmentFolder:
     """Segments by index, each a file per track; a segment counts as finished once its record lies beside them.
 
-    suffixes: of each track's files. Records are written by the threads of the tracks' writers.
+    folder: is there.
+    suffixes: of each track's files. recorded: how many segments were finished through this object, and recorded_bytes:
+    their size. Records are written by the threads of the tracks' writers.
     """
 
     def __init__(self, folder: Path, suffixes: Mapping[str, str]) -> None:
@@ -62,28 +67,37 @@ class SegmentFolder:
         self._suffixes = dict(suffixes)
         self._lock = threading.Lock()
         self._written: dict[int, dict[str, SegmentInfo]] = {}
-        self._marks: dict[int, tuple[Mark, ...]] = {}
+        self._endings: dict[int, tuple[tuple[Mark, ...], Counts]] = {}
+        self.recorded = 0
+        self.recorded_bytes = 0
 
     def open(self, recipe: Mapping[str, Any]) -> list[Segment]:
-        """The segments that are finished, from the first on without a gap, if they were made by this very recipe.
+        """The segments that are finished, from the first on without a gap; what does not belong to them is deleted.
 
-        What does not belong to them is deleted.
+        recipe: JSON, kept for `read_recipe`: how the segments are made.
         """
-        make_folder(self._folder)
+        finished = self.finished()
+        self._tidy(finished)
+        self.write_recipe(recipe)
+        return finished
+
+    def finished(self) -> list[Segment]:
+        """The segments that are finished, from the first on without a gap."""
+        finished: list[Segment] = []
+        while (segment := self._read(len(finished))) is not None:
+            finished.append(segment)
+        return finished
+
+    def write_recipe(self, recipe: Mapping[str, Any]) -> None:
+        """Keep how the segments are made."""
         text = json.dumps(recipe, sort_keys=True)
         path = self._folder / RECIPE
-        finished: list[Segment] = []
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            while (segment := self._read(len(finished))) is not None:
-                finished.append(segment)
-        self._tidy(finished, keep_ending=True)
-        if not finished:
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-        return finished
 
     def discard(self) -> None:
         """Delete all segments."""
-        self._tidy([], keep_ending=False)
+        self._tidy([])
 
     def path(self, track: str, index: int) -> Path:
         """Where a segment's finished file lies."""
@@ -101,10 +115,10 @@ class SegmentFolder:
             self._written.setdefault(index, {})[track] = info
         self._commit(index)
 
-    def mark(self, index: int, marks: Sequence[Mark]) -> None:
-        """Give the marks of a segment's last frames; it is not finished before."""
+    def mark(self, index: int, marks: Sequence[Mark], counts: Counts) -> None:
+        """Give a segment's marks and counts; it is not finished before."""
         with self._lock:
-            self._marks[index] = tuple(marks)
+            self._endings[index] = (tuple(marks), counts)
         self._commit(index)
 
     def end(self, segments: int, notes: Sequence[str]) -> None:
@@ -133,18 +147,22 @@ class SegmentFolder:
         """Write the record once all tracks and the marks are there."""
         with self._lock:
             tracks = self._written.get(index, {})
-            if tracks.keys() != self._suffixes.keys() or index not in self._marks:
+            if tracks.keys() != self._suffixes.keys() or index not in self._endings:
                 return
             del self._written[index]
-            marks = self._marks.pop(index)
+            marks, counts = self._endings.pop(index)
         sync_folder(self._folder)
         record = json.dumps(
             {
                 "tracks": {name: info.to_json() for name, info in tracks.items()},
                 "marks": [[mark.pts, mark.checksum] for mark in marks],
+                "counts": counts.to_json(),
             }
         )
         write_whole(self._record(index), lambda partial: partial.write_text(record, encoding="utf-8"))
+        with self._lock:
+            self.recorded += 1
+            self.recorded_bytes += sum(info.bytes for info in tracks.values())
 
     def _read(self, index: int) -> Segment | None:
         path = self._record(index)
@@ -155,16 +173,27 @@ class SegmentFolder:
             index,
             {name: SegmentInfo.from_json(info) for name, info in record["tracks"].items()},
             tuple(Mark(pts, checksum) for pts, checksum in record["marks"]),
+            Counts.from_json(record["counts"]),
         )
 
-    def _tidy(self, finished: Sequence[Segment], *, keep_ending: bool) -> None:
+    def _tidy(self, finished: Sequence[Segment]) -> None:
         """Delete all but the finished segments; their records go first, so that a crash leaves none half deleted."""
         kept = {self._record(segment.index) for segment in finished}
         kept |= {self.path(track, segment.index) for segment in finished for track in segment.tracks}
+        kept.add(self._folder / RECIPE)
         if finished:
-            kept.add(self._folder / RECIPE)
-            if keep_ending:
-                kept.add(self._folder / ENDING)
+            kept.add(self._folder / ENDING)
         left = [path for path in self._folder.iterdir() if path not in kept]
         for path in sorted(left, key=lambda path: path.suffix != ".json"):
             path.unlink()
+
+
+def read_recipe(folder: Path) -> dict[str, Any] | None:
+    """How the segments of a folder were made, if there are any."""
+    path = folder / RECIPE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def holds_segments(folder: Path) -> bool:
+    """Whether a folder holds finished segments, however they were made."""
+    return any(folder.glob("[0-9]*.json"))

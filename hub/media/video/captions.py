@@ -44,6 +44,8 @@ class ConvertedSubtitles:
             if shown is None or not len(shown):
                 return []
             encoded = self._encoder.encode_subtitle(shown)
+        except MemoryError:
+            raise
         except (av.FFmpegError, ValueError):
             self.lost += 1
             return []
@@ -80,6 +82,8 @@ def _header_for(encoder: str, header: bytes | None) -> bytes | None:
         trial.subtitle_header = header
         try:
             trial.open(strict=False)
+        except MemoryError:
+            raise
         except (av.FFmpegError, ValueError):
             pass
         else:

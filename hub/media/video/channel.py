@@ -12,27 +12,37 @@ from numpy.typing import NDArray
 
 from hub.media import wire
 
+# The tasks that write; what goes wrong there is not the clip's fault.
+WRITING = ("encode", "join")
 _TYPES = ("uint8", "uint16")
 MAX_ARRAY_BYTES = 1 << 30
 
 
 class Channel:
-    """One end of the socket; for one reading and one writing thread."""
+    """One end of the socket; for one thread at a time."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
 
-    def send(self, message: Mapping[str, Any], array: NDArray[Any] | None = None) -> None:
+    def send(
+        self, message: Mapping[str, Any], array: NDArray[Any] | None = None, *, timeout: float | None = None
+    ) -> None:
         """Send a message, with an array (uint8 or uint16) if need be; waits while the other side is busy.
 
-        Raises BrokenPipeError or ConnectionError when the other side is gone.
+        timeout: seconds after which it is given up that not a byte more is taken.
+        Raises BrokenPipeError or ConnectionError when the other side is gone, TimeoutError.
         """
+        self._end.settimeout(timeout)
         if array is None:
             wire.send(self._end, message)
-            return
-        solid = np.ascontiguousarray(array)
-        wire.send(self._end, {**message, "array": {"shape": solid.shape, "dtype": solid.dtype.name}})
-        self._end.sendall(solid.reshape(-1).view(np.uint8).data)
+        else:
+            solid = np.ascontiguousarray(array)
+            wire.send(self._end, {**message, "array": {"shape": solid.shape, "dtype": solid.dtype.name}})
+            view = solid.reshape(-1).view(np.uint8).data
+            sent = 0
+            while sent < len(view):  # `sendall` would have the time-out hold for the whole.
+                sent += self._end.send(view[sent:])
+        self._end.settimeout(None)
 
     def receive(self, timeout: float | None = None) -> tuple[dict[str, Any], NDArray[Any] | None]:
         """The next message and the array that came with it.

@@ -51,6 +51,8 @@ class Choice:
                 continue
             try:
                 found = self._choose(stream)
+            except MemoryError:
+                raise
             except (av.FFmpegError, ValueError):
                 found = self._leave(stream)
             if found:
@@ -84,6 +86,8 @@ class Choice:
         if context.codec.canonical_name.startswith(_SOUND[self._container]):
             try:
                 return self._copy(stream)
+            except MemoryError:
+                raise
             except (av.FFmpegError, ValueError):
                 pass
         sound = choose_sound(stream, self._container)
@@ -102,6 +106,8 @@ class Choice:
         if codec.canonical_name in _MP4_SUBTITLES or matroska:
             try:
                 return self._copy(stream)
+            except MemoryError:
+                raise
             except (av.FFmpegError, ValueError):
                 pass
         if not codec.text_sub:

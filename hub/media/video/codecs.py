@@ -34,7 +34,7 @@ class EncodePlan:
     container, segment_container: FFmpeg's name of the format of the result and of its segments. suffix: of the result.
     width, height: coded; up to one row or column more than the picture, or padded to the encoder's least size.
     colour: the tags to be written. matrix, picture_range: for RGB → YUV, in the words of FFmpeg's scale filter.
-    bit_depth, channels: of the arrays that come in. bytes_per_pixel: rather too many, for `needed_bytes`.
+    bit_depth, channels: of the arrays that come in. bytes_per_pixel: at the most, for `needed_bytes`.
     reorder: by how many places frames may be coded later than they are shown. codec_tag: for the container.
     hardware: what encodes instead of the processor, such as `nvenc`.
     notes: what a person should know.
@@ -137,7 +137,7 @@ def plan_encoding(info: ClipInfo, codec: str, quality: int, *, hardware: str | N
 
 
 def needed_bytes(plan: EncodePlan, frames: int) -> int:
-    """How much room one encoded copy of so many frames may take; a generous estimate."""
+    """How much room one encoded copy of so many frames may take, however noisy they are; see `bytes_per_pixel`."""
     return _FILE_OVERHEAD + round(frames * (_FRAME_OVERHEAD + plan.width * plan.height * plan.bytes_per_pixel))
 
 

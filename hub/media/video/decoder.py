@@ -6,7 +6,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hub.errors import Busy, InvalidInput
 from hub.media.video.clip import ClipInfo, Frame
+from hub.media.video.counts import Counts
 from hub.media.video.process import VideoProcess, open_process
 
 _PREFETCHED_BYTES = 64 << 20
@@ -30,16 +31,18 @@ class Reading(Iterator[Frame]):
     """The frames of one clip in order; a thread fetches some ahead, about 64 MB of them.
 
     Raises in `__next__` what went wrong: InvalidInput, TooLarge, Cancelled, Busy.
-    frames, notes: how many there were, and what a person should know of them; set when the last one was taken.
+    counts: of what was met from the first frame up to the one taken last, and after the end of all.
+    frames, remarks: how many there were, and what is to be said of the file as a whole; set after the end.
     """
 
     def __init__(self, process: VideoProcess, info: ClipInfo) -> None:
         self.frames = 0
-        self.notes: tuple[str, ...] = ()
+        self.counts = Counts()
+        self.remarks: tuple[str, ...] = ()
         self._process = process
         self._info = info
         self._changed = threading.Condition()
-        self._ready: deque[Frame] = deque()
+        self._ready: deque[tuple[Frame, Counts]] = deque()
         self._bytes = 0
         self._end: Mapping[str, Any] | BaseException | None = None
         self._closed = False
@@ -50,7 +53,7 @@ class Reading(Iterator[Frame]):
         with self._changed:
             self._changed.wait_for(lambda: self._ready or self._end is not None)
             if self._ready:
-                frame = self._ready.popleft()
+                frame, self.counts = self._ready.popleft()
                 self._bytes -= frame.pixels.nbytes
                 self._changed.notify_all()
                 return frame
@@ -58,8 +61,14 @@ class Reading(Iterator[Frame]):
         if isinstance(end, BaseException):
             raise end
         if end is not None:
-            self.frames, self.notes = int(end["frames"]), tuple(str(note) for note in end["notes"])
+            self.frames, self.remarks = int(end["frames"]), tuple(str(remark) for remark in end["remarks"])
+            self.counts = _counts(end)
         raise StopIteration
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know, of what was taken so far."""
+        return (*self.counts.notes(), *self.remarks)
 
     @property
     def waiting(self) -> int:
@@ -88,15 +97,18 @@ class Reading(Iterator[Frame]):
 
     def _fetch_all(self) -> Mapping[str, Any] | None:
         """Queue all frames; what the child says at the end, or None when nobody wants more."""
+        counts = Counts()
         while True:
             message, pixels = self._process.receive()
             if "end" in message:
                 end: Mapping[str, Any] = message["end"]
                 return end
-            if "frame" in message and not self._keep(_frame(message, pixels, self._info)):
+            if "counts" in message:
+                counts = _counts(message)
+            if "frame" in message and not self._keep(_frame(message, pixels, self._info), counts):
                 return None
 
-    def _keep(self, frame: Frame) -> bool:
+    def _keep(self, frame: Frame, counts: Counts) -> bool:
         """Queue a frame when there is room; False when nobody wants it any more."""
         with self._changed:
             self._changed.wait_for(
@@ -108,7 +120,7 @@ class Reading(Iterator[Frame]):
             )
             if self._closed:
                 return False
-            self._ready.append(frame)
+            self._ready.append((frame, counts))
             self._bytes += frame.pixels.nbytes
             self._changed.notify_all()
         return True
@@ -133,12 +145,15 @@ class ClipDecoder:
         self._closed = False
         self._running: set[VideoProcess] = set()
 
-    def probe(self, path: Path) -> ClipInfo:
+    def probe(self, path: Path, *, queue: bool = True, cancelled: Callable[[], bool] | None = None) -> ClipInfo:
         """Read the clip's header and first frame.
 
-        Raises UnsupportedMedia (not a clip, no video), InvalidInput (empty, damaged), TooLarge, Busy.
+        queue: wait for one of the few turns that all short looks share, and be refused when none comes free in time;
+            a job that was accepted must not depend on that.
+        Raises UnsupportedMedia (not a clip, no video), InvalidInput (empty, damaged), TooLarge, Busy, Cancelled.
         """
-        with self._glance(), self._child({"do": "probe", "path": _full(path)}, None) as child:
+        turn = self._glance() if queue else nullcontext()
+        with turn, self._child({"do": "probe", "path": _full(path)}, cancelled) as child:
             message, _ = child.receive()
         try:
             return ClipInfo.from_json(message["info"])
@@ -247,6 +262,13 @@ def _frame(message: Mapping[str, Any], pixels: NDArray[Any] | None, info: ClipIn
     if pixels is None or pixels.shape != shape or pixels.dtype.name != info.dtype or not isinstance(pts, int):
         raise _nonsense()
     return Frame(pixels, pts, duration if isinstance(duration, int) else None)
+
+
+def _counts(message: Mapping[str, Any]) -> Counts:
+    try:
+        return Counts.from_json(message["counts"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _nonsense() from error
 
 
 def _request(

@@ -80,6 +80,8 @@ class Others:
                 packet = next(packets)
             except StopIteration:
                 break
+            except MemoryError:
+                raise
             except av.FFmpegError:
                 self._broken = True
                 break

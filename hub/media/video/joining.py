@@ -49,6 +49,8 @@ def serve(request: Mapping[str, Any], channel: Channel) -> None:
         try:
             joined = join.run(kinds)
             break
+        except MemoryError:
+            raise
         except av.FFmpegError as error:
             if error.errno in (ENOSPC, EDQUOT) or not kinds:
                 raise
@@ -147,7 +149,7 @@ class Join:
         restored = source.streams[self._info.stream]
         video.metadata.update(kept_tags(restored.metadata))
         timecode = restored.metadata.get("timecode") or source.metadata.get("timecode")
-        if timecode and self._bounds == (None, None):
+        if timecode and self._bounds[0] is None:
             video.metadata["timecode"] = timecode
         video.disposition = restored.disposition
         return video

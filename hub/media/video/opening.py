@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import av
 from av.codec.context import CodecContext
@@ -17,7 +18,7 @@ from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from hub.errors import HubError, InvalidInput, UnsupportedMedia
+from hub.errors import Busy, HubError, InvalidInput, UnsupportedMedia
 from hub.media.sniffing import HEAD_BYTES, describe, identify
 
 # FFmpeg's demuxers that read one file and nothing else. Play lists, scripts, image sequences, devices and network
@@ -43,27 +44,58 @@ _THREADS = min(8, os.cpu_count() or 1)
 _MICROSECOND = 1e-6
 
 
+class SourceFile:
+    """A file as FFmpeg reads it, without a name whose ending FFmpeg would go by.
+
+    Demuxers take whatever fails for the end of the file, and call their own trouble EIO. Here it is certain what the
+    system said, and whichever call of PyAV made FFmpeg read raises it: Busy (`read_failed`).
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes, none at the end."""
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            raise _unreadable(error) from error
+
+    def seek(self, offset: int, whence: int) -> int:
+        """The new position, or minus the error number for one that a damaged file made up."""
+        try:
+            return self._file.seek(offset, whence)
+        except OSError as error:
+            return -(error.errno or errno.EINVAL)
+
+    def tell(self) -> int:
+        """The position."""
+        return self._file.tell()
+
+
 @contextmanager
 def open_clip(path: Path) -> Iterator[InputContainer]:
     """Open a file by its content, whatever it is called.
 
-    Raises UnsupportedMedia (`not_a_video`), InvalidInput (`empty_file`, `damaged_video`).
+    Raises UnsupportedMedia (`not_a_video`), InvalidInput (`empty_file`, `damaged_video`). Whoever reads from it may get
+    Busy (`read_failed`) or MemoryError; any FFmpegError but av.error.MemoryError means that the content is damaged.
     """
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+    with _opened(path) as file:
+        source = SourceFile(file)
+        head = source.read(HEAD_BYTES)
         if not head:
             raise InvalidInput("empty_file", "The file is empty. Send a whole clip.")
+        source.seek(0, os.SEEK_SET)
         try:
-            # The name of a descriptor, since FFmpeg would also go by the ending of the file's own.
-            container = av.open(f"/dev/fd/{file.fileno()}", options=_OPTIONS, metadata_errors="replace")
+            container = av.open(source, "r", options=_OPTIONS, metadata_errors="replace")
         except MemoryError:
             raise
         except (av.FFmpegError, ValueError) as error:
             raise _refusal(head, error) from error
-    with container:
-        if container.format.name.startswith("mov") and _photo(head) in _PHOTO_FORMATS:
-            raise _photo_refusal()
-        yield container
+        with container:
+            if container.format.name.startswith("mov") and _photo(head) in _PHOTO_FORMATS:
+                raise _photo_refusal()
+            yield container
 
 
 def video_stream(container: InputContainer) -> VideoStream:
@@ -109,6 +141,21 @@ def stream_seconds(container: InputContainer, stream: VideoStream) -> tuple[floa
         start = float((stream.start_time or 0) * stream.time_base)
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start, True
     return (None if container.duration is None else container.duration * _MICROSECOND), False
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: OSError) -> HubError:
+    return Busy(
+        "read_failed",
+        f"The clip's file could not be read ({error.strerror}). Make sure that its disk can be reached, then try again"
+        " or resume the task.",
+    )
 
 
 def _photo(head: bytes) -> str | None:

@@ -186,6 +186,7 @@ class Pictures:
     """All frames of a clip, whatever their size and format, as arrays of the clip's own.
 
     Frames of another size are scaled to fit, centred on black.
+    resized, interlaced, other_size: of the frames that were put in so far; see `Counts`.
     """
 
     def __init__(self, info: ClipInfo, crop: Crop, turn: Turn) -> None:
@@ -196,7 +197,7 @@ class Pictures:
         self._stored = turn.size(info.width, info.height)
         self.resized = 0
         self.interlaced = 0
-        self._other_size = ""
+        self.other_size = ""
 
     def push(self, frame: VideoFrame, pts: int, duration: int | None) -> Iterator[Frame]:
         """Put one frame in; the frames that come out, in order, which may lag by one."""
@@ -206,8 +207,8 @@ class Pictures:
             self._graph = FrameGraph(frame, self._info, self._crop, self._turn)
         if self._crop.size(frame.width, frame.height) != self._stored:
             self.resized += 1
-            self._other_size = f"{frame.width} x {frame.height}"
-        self.interlaced += frame.interlaced_frame
+            self.other_size = f"{frame.width} x {frame.height}"
+        self.interlaced += frame.interlaced_frame and not self._info.interlaced
         yield from self._graph.push(frame, pts, duration)
 
     def flush(self) -> Iterator[Frame]:
@@ -215,17 +216,3 @@ class Pictures:
         graph, self._graph = self._graph, None
         if graph is not None:
             yield from graph.flush()
-
-    @property
-    def notes(self) -> list[str]:
-        """What a person should know."""
-        notes = []
-        if self.resized:
-            width, height = self._stored
-            notes.append(
-                f"Frames of another size ({self._other_size}) that were scaled to fit {width} x {height}:"
-                f" {self.resized}."
-            )
-        if self.interlaced and not self._info.interlaced:
-            notes.append(f"Interlaced frames, which are deinterlaced where their format allows it: {self.interlaced}.")
-        return notes

@@ -75,6 +75,8 @@ def _first_frame(container: InputContainer, stream: VideoStream, decoder: VideoC
         if first is None:
             try:
                 first = next(iter(decoder.decode(packet)), None)
+            except MemoryError:
+                raise
             except av.FFmpegError:
                 continue
         if (first is not None and packets > 1) or packets > _MOST_PACKETS or size > _MOST_BYTES:

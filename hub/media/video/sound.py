@@ -85,6 +85,8 @@ def _working(sound: SoundFormat) -> SoundFormat | None:
     try:
         sound.configure(context)
         context.open()
+    except MemoryError:
+        raise
     except (av.FFmpegError, ValueError):
         return None
     return sound
@@ -115,6 +117,8 @@ class TranscodedSound:
         """What the encoder gives for the packet's sound."""
         try:
             frames = self._decoder.decode(packet)
+        except MemoryError:
+            raise
         except av.FFmpegError:
             self.lost += 1
             return
@@ -125,6 +129,8 @@ class TranscodedSound:
         """What decoder, resampler and encoder held back."""
         try:
             frames = self._decoder.decode(None)
+        except MemoryError:
+            raise
         except av.FFmpegError:
             frames = []
         for frame in frames:

@@ -19,8 +19,10 @@ class Timeline:
     the clock jumps back by more than a second, as where MPEG streams were glued together, what follows is moved behind
     what came before.
 
-    by_order: AVI stores frames in decoding order and no times for display, which libavformat then guesses wrongly for
-        H.264. There the frames shown first to last take the times of the packets first to last.
+    by_order: AVI stores frames in decoding order and no times for display, which libavformat then guesses: wrongly for
+        H.264, late by one frame for MPEG-2 and MPEG-4. The sound, and players such as mpv, go by the order: the frames
+        shown first to last take the times of the packets first to last.
+    made_up, moved, jumps: how often that happened so far; see `Counts`.
     """
 
     def __init__(self, time_base: Fraction, rate: Fraction | None, *, by_order: bool) -> None:
@@ -35,9 +37,13 @@ class Timeline:
         self.moved = 0
         self.jumps = 0
 
-    def sent(self, packet: Packet[Any]) -> None:
-        """Tell of a packet that the decoder took."""
-        if self._by_order:
+    def sent(self, packet: Packet[Any], *, frames: int, holds: int) -> None:
+        """Tell of a packet that the decoder took, before the frames that it gave for it are placed.
+
+        holds: how many frames the decoder may hold back. A packet for which it neither gives nor holds one, such as
+        MPEG-4's "nothing changed", is not shown and keeps its time to itself.
+        """
+        if self._by_order and (frames or len(self._packet_times) < holds):
             self._packet_times.append(packet.dts)
 
     def place(self, frame: VideoFrame) -> int:
@@ -63,15 +69,3 @@ class Timeline:
             self.moved += 1
         self._last = placed
         return placed
-
-    @property
-    def notes(self) -> list[str]:
-        """What a person should know."""
-        notes = []
-        if self.made_up:
-            notes.append(f"Frames without a time of their own, which follow the frame rate: {self.made_up}.")
-        if self.moved:
-            notes.append(f"Frames whose time was not later than the one before, and was moved: {self.moved}.")
-        if self.jumps:
-            notes.append(f"Times at which the clip's clock jumps back, and what follows was moved on: {self.jumps}.")
-        return notes

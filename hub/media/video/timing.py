@@ -42,22 +42,26 @@ def choose_window(
 ) -> tuple[Window, tuple[str, ...]]:
     """The window of a result, and what a person should know about it.
 
+    A start makes its first frame time 0. Otherwise times stay as they are, with an end too, where the result can hold
+    them.
+
     container: FFmpeg's name of the input's format. first, last: when the restored frames begin and end.
     starts: when the input's streams begin. bounds: the start and the end that were asked for, None where there is none.
     """
     start, end = bounds
-    if start is not None or end is not None:
-        return Window(None if start is None else first, None if end is None else last, -first), ()
+    until = None if end is None else last
+    if start is not None:
+        return Window(first, until, -first), ()
     earliest = min([first, *starts])
     if container in _MPEG and earliest > _CLOCK_SECONDS:
         note = f"The clip's clock begins at {float(earliest):.3f} s; the result's begins at 0."
-        return Window(None, None, -earliest), (note,)
+        return Window(None, until, -earliest), (note,)
     if first < 0:
         note = (
             f"The clip begins {float(-first):.3f} s before time 0, which players cut off; all was moved to begin at 0."
         )
-        return Window(None, None, -first), (note,)
-    return Window(None, None, Fraction(0)), ()
+        return Window(None, until, -first), (note,)
+    return Window(None, until, Fraction(0)), ()
 
 
 def movie_timescale(starts: Sequence[Fraction]) -> int:

@@ -1,7 +1,7 @@
 """The child process in which clips are opened, decoded, encoded and joined.
 
 Run as `python -m hub.media.video.worker MEMORY_BYTES` with a socket as standard input (see `process.py`, its only
-caller). It does one task and ends, at once when the hub's end of the socket closes.
+caller). It does one task and ends, at once when the hub's end of the socket closes, whatever it is doing.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import errno
 import logging
 import os
 import resource
+import select
 import socket
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any
 
 from hub.errors import Busy, HubError, InvalidInput, TooLarge
 from hub.media import wire
-from hub.media.video.channel import Channel
+from hub.media.video.channel import WRITING, Channel
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +59,24 @@ def serve(request: Mapping[str, Any], channel: Channel) -> None:
 
 
 def _unexpected(request: Mapping[str, Any]) -> HubError:
+    task = request["do"]
+    if task in WRITING:
+        return HubError(
+            "encoder_lost",
+            f"The process that writes the result failed ({task}); the hub's log says why. What is finished is kept:"
+            " resume the task.",
+        )
     return InvalidInput(
-        "damaged_video", f"The clip is damaged: it could not be processed ({request['do']}). Send an undamaged copy."
+        "damaged_video", f"The clip is damaged: it could not be processed ({task}). Send an undamaged copy."
     )
+
+
+def _end_with(hub: socket.socket) -> None:
+    """End this process when the hub's end of the socket closes; its memory and the processor are wanted elsewhere."""
+    poll = select.poll()
+    poll.register(hub, select.POLLHUP)
+    poll.poll()
+    os._exit(0)
 
 
 def main() -> None:
@@ -73,6 +90,7 @@ def main() -> None:
     end = socket.socket(fileno=os.dup(0))
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
+    threading.Thread(target=_end_with, args=(end,), name="hub-watch", daemon=True).start()
     channel = Channel(end)
     channel.send({"ready": True})
     try:

@@ -80,7 +80,8 @@ class ClipWriter:
     """Encodes frames into one segment file after the other, in a child process fed by a thread of its own.
 
     A context manager. Left by an exception, it ends the child; otherwise it waits as `close` does.
-    memory_bytes: what the child may take. silence: seconds that it may be silent while a segment is finished.
+    memory_bytes: what the child may take. silence: seconds for which it may take nothing of a frame, or say nothing
+    while a segment is finished.
     queue_bytes: how much may wait to be encoded; at least one frame may.
     """
 
@@ -226,8 +227,8 @@ def join_clip(
 ) -> Joined:
     """Make the result of finished segments and of everything else that the input holds, without decoding any of it.
 
-    start, end: the part of the input that was restored, in seconds of presentation time; with either, the result begins
-    at 0. carry: take sound and all else along, not the picture alone. progress: told what share is done, 0 to 1.
+    start, end: the part of the input that was restored, in seconds of presentation time; with a start, the result
+    begins at 0. carry: take sound and all else along, not the picture alone. progress: told what share is done, 0 to 1.
     Raises HubError; `output` is then not a whole file.
     """
     request = {

@@ -10,7 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
+from filelock import FileLock
+from numpy.typing import NDArray
+from PIL import Image
 
 from hub.cli.main import main
 from hub.settings import CHECKOUT
@@ -77,8 +81,44 @@ def test_what_cannot_be_done_is_said(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith((".out", "out"))]
 
 
-def test_ctrl_c_keeps_what_is_finished_and_resume_goes_on(make_clip: MakeClip, tmp_path: Path) -> None:
-    source, output = make_clip(frames=60), tmp_path / "out.mp4"
+def test_a_gif_becomes_a_clip_if_its_result_is_named_like_one(noisy_photo: NDArray[np.uint8], tmp_path: Path) -> None:
+    source, output = tmp_path / "a.gif", tmp_path / "out.mp4"
+    pictures = [Image.fromarray(np.roll(noisy_photo, shift, axis=1)[:64, :96]) for shift in range(3)]
+    pictures[0].save(source, save_all=True, append_images=pictures[1:], duration=40)
+    assert main(["restore", str(source), "-o", str(output)]) == 0
+    assert len(times(output)) == 3
+
+
+def test_a_clip_is_known_by_its_content(
+    make_clip: MakeClip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, folder = make_clip(frames=2).rename(tmp_path / "trip 1.2"), tmp_path / "out"
+    assert main(["restore", str(source), "-o", str(folder)]) == 0
+    assert [path.name for path in folder.iterdir()] == ["trip 1.2.mp4"]
+
+
+def test_nothing_is_left_of_a_run_that_finished_no_segment(
+    make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "out"
+    command = ["restore", str(make_clip(frames=3)), "-o", str(folder / "out.mp4")]
+    monkeypatch.setenv("HUB_MIN_FREE_MB", "1000000000")
+    assert main(command) == 1
+    told = capsys.readouterr().err
+    assert "free disk space" in told
+    assert "kept" not in told
+    assert list(folder.iterdir()) == []
+    monkeypatch.delenv("HUB_MIN_FREE_MB")
+    (folder / ".out.mp4.segments").mkdir()  # As a crash leaves them.
+    (folder / ".out.mp4.segments.lock").touch()
+    assert main(command) == 0
+    assert [path.name for path in folder.iterdir()] == ["out.mp4"]
+
+
+def test_ctrl_c_keeps_what_is_finished_and_resume_goes_on(
+    make_clip: MakeClip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output = make_clip(frames=40), tmp_path / "out.mp4"
     command = [sys.executable, "-m", "hub", "restore", str(source), "-o", str(output)]
     run = subprocess.Popen(
         command,
@@ -97,14 +137,23 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_goes_on(make_clip: MakeClip, t
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=30)
     assert run.returncode == 130
-    assert b"--resume goes on with them" in said
+    assert b"the same command with --resume goes on with them" in said
     assert not output.exists()
+    assert not list(tmp_path.glob(".out.mp4.segments.*"))
 
     again = subprocess.run(command, cwd=CHECKOUT, capture_output=True, env=os.environ)
     assert again.returncode == 1
     assert b"--resume goes on with them" in again.stderr
     assert (folder / "000000.json").exists()
 
+    left = sorted(folder.iterdir())
+    assert main([*command[3:], "--resume", "--codec", "h265", "--quality", "14"]) == 1
+    assert "differs in the codec and the quality: give the same options again" in capsys.readouterr().err
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        assert main([*command[3:], "--resume"]) == 1
+    assert "Another run is restoring this clip" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == left
+
     assert main([*command[3:], "--resume"]) == 0
     assert times(output) == times(source)
-    assert not folder.exists()
+    assert sorted(path.name for path in tmp_path.iterdir() if "out" in path.name) == ["out.mp4"]

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import pytest
 
-from hub.cli.plan import Item, make_plan
+from hub.cli.plan import CLIP_SUFFIXES, Item, make_plan
 from hub.errors import InvalidInput
+from hub.media.video.opening import _VIDEO_FORMATS as VIDEO_FORMATS
 
 
 @pytest.fixture
@@ -39,9 +41,9 @@ def test_an_existing_folder_is_a_folder_whatever_its_name(photos: Path, tmp_path
     assert make_plan([photos / "b.jpg"], str(folder)).items[0].target == folder / "b.jpg"
 
 
-def test_a_suffix_that_is_no_photo_is_refused(photos: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"out\.mp4 does not end like a photo"):
-        make_plan([photos / "b.jpg"], "out.mp4")
+def test_a_suffix_of_neither_photos_nor_clips_is_refused(photos: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"out\.txt does not end like a photo or a clip"):
+        make_plan([photos / "b.jpg"], "out.txt")
 
 
 def test_folders_are_searched_to_the_bottom_and_keep_their_layout(photos: Path) -> None:
@@ -74,10 +76,60 @@ def test_what_is_missing_is_told_and_the_rest_goes_on(photos: Path, tmp_path: Pa
     assert [item.source.name for item in plan.items] == ["b.jpg"]
     assert plan.problems == (
         f"{tmp_path / 'gone.png'}: there is no such file or folder.",
-        f"{empty}: there are no photos in this folder.",
+        f"{empty}: there are no photos or clips in this folder.",
     )
 
 
-def test_several_photos_cannot_go_into_one_file(photos: Path) -> None:
-    with pytest.raises(InvalidInput, match="is a file; several photos need a folder"):
+def test_several_files_cannot_go_into_one(photos: Path) -> None:
+    with pytest.raises(InvalidInput, match="is a file; several files need a folder"):
         make_plan([photos / "b.jpg", photos / "a.PNG"], str(photos / "notes.txt"))
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "exact", "expected"),
+    [
+        ("a.mov", "out/a.mov", False, True),
+        ("a.F4V", "out/a.F4V", False, True),
+        ("a.dv", "out.png", True, True),
+        ("a.gif", "out/a.gif", False, False),
+        ("a.gif", "out.gif", True, False),
+        ("a.gif", "out.mp4", True, True),
+        ("a.jpg", "out.mp4", True, False),
+        ("movie", "out.mp4", True, True),
+        ("scan", "out.png", True, False),
+    ],
+)
+def test_names_tell_clips_from_photos(source: str, target: str, exact: bool, expected: bool) -> None:
+    assert Item(Path(source), Path(target), exact=exact).is_clip is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "expected"),
+    [
+        ("song.ogg", b"OggS\0\2", True),
+        ("scan", b"\x89PNG\r\n\x1a\n", False),
+        ("moving", b"GIF89a", False),
+        ("movie", b"\0\0\0\x20ftypisom\0\0\2\0isomavc1", True),
+        ("photo", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", False),
+        ("notes.txt", b"plain words", True),
+    ],
+)
+def test_content_tells_where_names_do_not(name: str, head: bytes, expected: bool, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(head)
+    assert Item(tmp_path / name, Path("out") / name, exact=False).is_clip is expected
+
+
+def test_what_cannot_be_looked_into_is_left_to_the_decoder_of_photos(tmp_path: Path) -> None:
+    assert not Item(tmp_path / "gone", Path("out/gone"), exact=False).is_clip
+
+
+def test_every_suffix_that_the_reader_of_clips_knows_is_a_clips() -> None:
+    known = {
+        f".{extension}"
+        for name in VIDEO_FORMATS.split(",")
+        for extension in av.format.ContainerFormat(name, "r").extensions
+    }
+    # Sound, subtitles, photos, scripts, and names that seldom mean a clip.
+    others = {".avif", ".avs", ".gif", ".heic", ".heif", ".ism", ".isma", ".m4a", ".m4b", ".mka", ".mks", ".mpo"}
+    others |= {".ogg", ".psp"}
+    assert known - others <= CLIP_SUFFIXES

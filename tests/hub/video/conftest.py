@@ -10,20 +10,27 @@ import pytest
 from numpy.typing import NDArray
 
 from hub.media.video.decoder import ClipDecoder
-from hub.video.restoration import ClipTerms
+from hub.video.terms import ClipTerms
+from uformer.backends import OutOfMemory
 
 
 class StubNetwork:
-    """In the network's place, where a test is about all that is around it: tiles half as bright, and counted."""
+    """In the network's place, where a test is about all that is around it: tiles half as bright, and counted.
+
+    largest: pixels of a tile beyond which memory runs out.
+    """
 
     def __init__(self) -> None:
         self.tiles = 0
+        self.largest: int | None = None
 
     def prepare(self, shapes: Iterable[tuple[int, int]]) -> None:
         """Nothing is compiled."""
 
     def map(self, tiles: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
         for tile in tiles:
+            if self.largest is not None and tile.shape[0] * tile.shape[1] > self.largest:
+                raise OutOfMemory
             self.tiles += 1
             yield tile.astype(np.float32) / (2 * np.iinfo(tile.dtype).max)
 

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from hub.media.video.decoder import ClipDecoder
 from hub.video.options import VideoOptions
-from hub.video.restoration import RESULT, ClipRestoration, ClipTerms
+from hub.video.restoration import ClipRestoration
+from hub.video.terms import ClipTerms
+from hub.video.tracks import RESULT
 
 MIB = 1 << 20
 PIECE_SECONDS = 10

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -17,7 +19,9 @@ from hub.errors import Busy, Cancelled, InvalidInput
 from hub.media.video.decoder import ClipDecoder
 from hub.video.options import VideoOptions
 from hub.video.pipeline import Told
-from hub.video.restoration import BEFORE, RESULT, ClipRestoration, ClipTerms, check_clip
+from hub.video.restoration import ClipRestoration, check_clip
+from hub.video.terms import ClipTerms
+from hub.video.tracks import BEFORE, RESULT, needed_space
 
 SEGMENT = 16
 MakeClip = Callable[..., Path]
@@ -117,11 +121,52 @@ def test_what_is_finished_is_not_done_again(make_clip: MakeClip, start: Restore,
     assert len(times(join(again, restored, tmp_path / "out.mp4"))) == 40
 
 
-def test_other_options_begin_anew(make_clip: MakeClip, start: Restore, network: Any) -> None:
+def test_other_options_begin_anew_and_are_named(make_clip: MakeClip, start: Restore, network: Any) -> None:
     source = make_clip(frames=20)
     start(source).restore(network, ignore)
-    assert start(source, strength=0.5).restore(network, ignore).resumed == 0
+    clip = start(source, strength=0.5, codec="h265")
+    assert clip.changed == ("the strength", "the codec")
+    assert clip.finished == 0
+    assert clip.restore(network, ignore).resumed == 0
     assert network.tiles == 40
+
+
+def test_other_settings_and_another_machine_do_not_matter(
+    make_clip: MakeClip,
+    decoder: ClipDecoder,
+    terms: ClipTerms,
+    network: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    source, options = make_clip(frames=40), VideoOptions(temporal=False)
+
+    def restoration(changes: dict[str, Any]) -> ClipRestoration:
+        changed = ClipTerms(**{**vars(terms), **changes})
+        return ClipRestoration(source, tmp_path / "segments", options, changed, decoder=decoder, weights="stub")
+
+    with pytest.raises(Cancelled):
+        restoration({}).restore(network, stop_at(36, tmp_path / "segments", Cancelled()))
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    clip = restoration({"silence": 90.0, "segment_seconds": 5.0, "max_tile_pixels": 20_000, "min_free_bytes": 1})
+    assert clip.changed == ()
+    assert clip.finished == 2
+    restored = clip.restore(network, ignore)
+    assert restored.resumed == 2
+    assert times(join(clip, restored, tmp_path / "out.mp4")) == times(source)
+
+
+def test_smaller_tiles_stay_small_after_an_interruption(
+    make_clip: MakeClip, start: Restore, network: Any, tmp_path: Path
+) -> None:
+    source = make_clip("large.mp4", frames=40, size=(256, 256))
+    network.largest = 256 * 256 - 1
+    with pytest.raises(Cancelled):
+        start(source).restore(network, stop_at(36, tmp_path / "segments", Cancelled()))
+    network.largest = None
+    report = start(source).restore(network, ignore).report
+    assert report.tile_height * report.tile_width < 256 * 256
+    assert len(report.notes) == 1
 
 
 def test_segments_of_another_file_are_not_taken_for_this_one(
@@ -194,3 +239,65 @@ def test_a_full_disk_is_told_before_and_finished_segments_stay(
         check_clip(source, VideoOptions(), greedy, decoder)
     assert refused.value.code == "disk_full"
     assert start(source).restore(network, ignore).resumed == 2
+
+
+def test_what_is_there_already_needs_no_room_again(
+    make_clip: MakeClip,
+    decoder: ClipDecoder,
+    terms: ClipTerms,
+    network: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    source, options, folder = make_clip(frames=40), VideoOptions(temporal=False), tmp_path / "segments"
+    clip = ClipRestoration(source, folder, options, terms, decoder=decoder, weights="stub")
+    needed = needed_space(clip.info, options, clip.tracks, source.stat().st_size)
+    with pytest.raises(Cancelled):
+        clip.restore(network, stop_at(36, folder, Cancelled()))
+    there = sum(path.stat().st_size for path in folder.glob("*.mp4"))
+    assert there > 0
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed - there))
+    again = ClipRestoration(source, folder, options, terms, decoder=decoder, weights="stub")
+    assert again.restore(network, ignore).resumed == 2
+
+
+def test_the_first_segments_tell_whether_the_rest_will_fit(
+    make_clip: MakeClip, start: Restore, network: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from hub.video import restoration
+
+    source = make_clip(frames=80)
+    monkeypatch.setattr(restoration, "needed_space", lambda *_: 0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+
+    def wait_for_writer(_fraction: float, told: Told) -> None:
+        if told.done == SEGMENT + 2:
+            deadline = time.monotonic() + 60
+            while not (tmp_path / "segments" / "000000.json").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+
+    with pytest.raises(Busy) as refused:
+        start(source).restore(network, wait_for_writer)
+    assert refused.value.code == "disk_full"
+    assert start(source).finished >= 1
+
+
+def test_what_decoding_met_is_told_once_over_all_runs(
+    make_clip: MakeClip, start: Restore, network: Any, tmp_path: Path
+) -> None:
+    source = make_clip("whole.mkv", frames=60)
+    damaged = tmp_path / "damaged.mkv"
+    content = bytearray(source.read_bytes())
+    for place in (0.3, 0.8):
+        at = int(place * len(content))
+        content[at : at + 40] = bytes(40)
+    damaged.write_bytes(content)
+    calm = start(damaged, "calm").restore(network, ignore)
+    assert calm.notes
+
+    with pytest.raises(Cancelled):
+        start(damaged).restore(network, stop_at(40, tmp_path / "segments", Cancelled()))
+    resumed = start(damaged).restore(network, ignore)
+    assert resumed.resumed == 2
+    assert resumed.notes == calm.notes

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from hub.media.video.clip import Frame
+from hub.media.video.counts import Counts
 from hub.media.video.writing import SegmentInfo
-from hub.video.segments import Ending, Mark, SegmentFolder
+from hub.video.segments import Ending, Mark, SegmentFolder, read_recipe
 
 SUFFIXES = {"result": ".mp4", "before": ".mp4"}
 RECIPE = {"codec": "h264", "strength": 1.0}
@@ -21,13 +22,15 @@ def write(folder: SegmentFolder, index: int, tracks: tuple[str, ...] = ("result"
     for track in tracks:
         folder.partial(track, index).write_bytes(b"video")
         folder.finish(track, index, info(index))
-    folder.mark(index, [Mark(16 * index + 15, 7)])
+    folder.mark(index, [Mark(16 * index + 15, 7)], Counts(damaged_packets=index))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> SegmentFolder:
+    (tmp_path / "segments").mkdir()
     folder = SegmentFolder(tmp_path / "segments", SUFFIXES)
     assert folder.open(RECIPE) == []
+    assert read_recipe(tmp_path / "segments") == RECIPE
     return folder
 
 
@@ -38,6 +41,7 @@ def test_finished_segments_are_found_again(folder: SegmentFolder, tmp_path: Path
     assert [segment.index for segment in again] == [0, 1]
     assert again[1].tracks["result"] == info(1)
     assert again[1].marks == (Mark(31, 7),)
+    assert again[1].counts == Counts(damaged_packets=1)
     assert [path.read_bytes() for path, _ in folder.files("before", 2)] == [b"video", b"video"]
 
 
@@ -59,13 +63,20 @@ def test_segments_behind_a_gap_are_deleted(folder: SegmentFolder, tmp_path: Path
     assert not folder.path("result", 2).exists()
 
 
-def test_another_recipe_begins_anew(folder: SegmentFolder, tmp_path: Path) -> None:
+def test_only_finished_segments_are_counted(folder: SegmentFolder) -> None:
     write(folder, 0)
-    folder.end(1, [])
-    other = SegmentFolder(tmp_path / "segments", SUFFIXES)
-    assert other.open({**RECIPE, "strength": 0.5}) == []
-    assert {path.name for path in (tmp_path / "segments").iterdir()} == {"recipe.json"}
-    assert other.ending([]) is None
+    write(folder, 1, tracks=("result",))
+    assert folder.recorded == 1
+    assert [segment.index for segment in folder.finished()] == [0]
+    assert folder.partial("result", 0).parent.is_dir()
+
+
+def test_the_recipe_can_be_rewritten(folder: SegmentFolder, tmp_path: Path) -> None:
+    write(folder, 0)
+    folder.write_recipe({**RECIPE, "shrinks": 1})
+    assert read_recipe(tmp_path / "segments") == {**RECIPE, "shrinks": 1}
+    assert read_recipe(tmp_path) is None
+    assert len(folder.finished()) == 1
 
 
 def test_the_ending_holds_only_for_all_its_segments(folder: SegmentFolder) -> None:
@@ -82,6 +93,7 @@ def test_discard_leaves_nothing_to_resume(folder: SegmentFolder) -> None:
     folder.end(1, [])
     folder.discard()
     assert folder.open(RECIPE) == []
+    assert folder.ending([]) is None
 
 
 def test_a_mark_tells_frames_apart_by_time_and_by_any_pixel() -> None:

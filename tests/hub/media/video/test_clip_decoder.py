@@ -170,6 +170,26 @@ def test_two_probes_at_once_do_not_disturb_each_other(decoder: ClipDecoder, make
     assert widths == {number: 64 + 16 * number for number in range(4)}
 
 
+def test_a_jobs_own_look_waits_for_nobody(
+    decoder: ClipDecoder, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.media.video.decoder._WAIT_SECONDS", 0.05)
+    path = make_clip(times=range(3))
+    with decoder._glance(), decoder._glance():
+        with pytest.raises(Busy, match="other clips") as caught:
+            decoder.probe(path)
+        assert caught.value.code == "decoder_busy"
+        assert decoder.probe(path, queue=False).width == 128
+
+
+def test_a_cancelled_job_does_not_wait_for_a_look(decoder: ClipDecoder, tmp_path: Path) -> None:
+    endless = tmp_path / "clip.mp4"
+    os.mkfifo(endless)
+    with pytest.raises(Cancelled):
+        decoder.probe(endless, queue=False, cancelled=lambda: True)
+    assert not children()
+
+
 def test_arrays_are_whole_and_writable(decoder: ClipDecoder, make_clip: MakeClip) -> None:
     path = make_clip(times=range(2), rotation=90)
     with decoder.read(path, decoder.probe(path)) as reading:

@@ -309,6 +309,31 @@ def test_a_cut_begins_at_0_in_sync(suffix: str, tmp_path: Path, restore: Callabl
         assert (begin, text[2:8]) == (0, b"Second")
 
 
+def test_an_end_alone_keeps_the_sound_before_the_picture(
+    clip_decoder: ClipDecoder, draw: Any, make_clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = make_clip("clip.mkv", times=range(25, 50), sound=True)
+    info = clip_decoder.probe(source)
+    plan = plan_encoding(info, "h264", 24)
+    segments: list[tuple[Path, SegmentInfo]] = []
+    until = round(Fraction(9, 5) / info.time_base)
+    with (
+        clip_decoder.read(source, info, until=until) as frames,
+        ClipWriter(plan, memory_bytes=MEMORY, silence=60) as writer,
+    ):
+        path = tmp_path / "segment.mp4"
+        writer.begin(path, lambda segment: segments.append((path, segment)))
+        for frame in frames:
+            writer.write(frame)
+        writer.end()
+    output = tmp_path / "result.mp4"
+    join_clip(source, info, plan, segments, output, end=1.8, memory_bytes=MEMORY, silence=60)
+    assert shown(output) == [Fraction(index, 25) for index in range(25, 45)]
+    begin, sound = heard(output)
+    assert begin == pytest.approx(heard(source)[0], abs=1e-3)
+    assert len(sound) / RATE == pytest.approx(1.8, abs=0.05)
+
+
 def test_timecode_and_cover_travel_along(tmp_path: Path, restore: Callable[..., Result]) -> None:
     output, joined = restore(make_rich(tmp_path / "clip.mp4", cover=True, timecode="01:02:03:04"))
     assert joined.attachments == 1

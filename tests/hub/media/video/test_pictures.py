@@ -196,8 +196,7 @@ def test_pictures_of_another_size_are_centred_on_black() -> None:
     assert (middle[:, 4:12] == 255).all()
     assert (middle[:, :4] == 0).all()
     assert (middle[:, 12:] == 0).all()
-    assert len(pictures.notes) == 1
-    assert "8 x 16" in pictures.notes[0]
+    assert (pictures.resized, pictures.other_size) == (1, "8 x 16")
 
 
 def test_the_containers_crop_is_cut_off() -> None:

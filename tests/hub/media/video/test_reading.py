@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+import io
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hub.errors import Busy
+from hub.media.video import opening, reading
+from hub.media.video.decoder import ClipDecoder
+
 ReadClip = Callable[..., Any]
 MakeClip = Callable[..., Path]
 FIXED = 1 << 16
+LIMITS = {"max_pixels": 4_000_000, "max_seconds": 3600, "max_frames": 100_000}
 
 
 def own_times(path: Path) -> list[int | None]:
@@ -112,9 +119,21 @@ def test_an_angle_that_is_not_right_is_rounded_and_told(make_clip: MakeClip, rea
     assert any("10°" in note for note in clip.info.notes)
 
 
-def test_h264_in_avi_has_the_times_of_its_packets_in_order(make_clip: MakeClip, read_clip: ReadClip) -> None:
-    path = make_clip("b_frames.avi", times=range(20))
-    assert own_times(path) != sorted(own_times(path))
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx264", {}),
+        ("mpeg4", {"bf": "2"}),
+        ("mpeg2video", {"bf": "2"}),
+        ("mpeg2video", {}),
+        ("mpeg1video", {"bf": "2"}),
+    ],
+)
+def test_frames_in_avi_have_the_times_of_its_packets_in_order(
+    make_clip: MakeClip, read_clip: ReadClip, codec: str, options: dict[str, str]
+) -> None:
+    path = make_clip("b_frames.avi", codec=codec, options=options, times=range(20))
+    assert own_times(path) != list(range(20))
     assert read_clip(path).times == list(range(20))
 
 
@@ -169,6 +188,76 @@ def test_damaged_packets_are_skipped(make_clip: MakeClip, read_clip: ReadClip) -
     assert 6 <= len(clip.frames) < 12
     assert clip.times[-1] == 11 * 512
     assert any("damaged" in note.lower() for note in clip.notes)
+
+
+def test_a_file_that_makes_no_sense_from_somewhere_on(make_clip: MakeClip, read_clip: ReadClip) -> None:
+    path = make_clip("clip.nut", codec="mpeg4", times=range(50))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    path.write_bytes(data)
+    clip = read_clip(path)
+    assert 10 < len(clip.frames) < 50
+    assert any("what follows after" in note for note in clip.notes)
+
+
+class FailingFile(io.FileIO):
+    """A file whose disk can be lost."""
+
+    failure: Exception | None = None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.failure is not None:
+            raise self.failure
+        return super().read(size)
+
+
+class LosingChannel:
+    """The end of a channel that loses the file's disk as soon as there is a frame."""
+
+    def __init__(self, file: FailingFile, failure: Exception) -> None:
+        self.sent: list[Mapping[str, Any]] = []
+        self._file = file
+        self._failure = failure
+
+    def send(self, message: Mapping[str, Any], pixels: NDArray[Any]) -> None:
+        self.sent.append(message)
+        self._file.failure = self._failure
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts"])
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [
+        (OSError(errno.EIO, "Input/output error"), Busy),
+        (OSError(errno.ESTALE, "Stale file handle"), Busy),
+        (av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory"), MemoryError),
+    ],
+    ids=["io", "stale", "memory"],
+)
+def test_a_disk_that_is_lost_is_not_the_end_of_the_clip(
+    make_clip: MakeClip,
+    clip_decoder: ClipDecoder,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    failure: Exception,
+    raised: type[Exception],
+) -> None:
+    path = make_clip(name, codec="mpeg4", options={"qmax": "2"}, times=range(12), draw=noise)
+    info = clip_decoder.probe(path)
+    file = FailingFile(path)
+    monkeypatch.setattr(opening, "_opened", lambda path: file)
+    channel = LosingChannel(file, failure)
+    request = {"path": str(path), "info": info.to_json(), "limits": LIMITS, "seek": True}
+    with pytest.raises(raised) as caught:
+        reading.serve({**request, "since": None, "until": None, "at": None}, cast(Any, channel))
+    assert 0 < len(channel.sent) < 12
+    assert all("frame" in message for message in channel.sent)
+    if isinstance(caught.value, Busy):
+        assert caught.value.code == "read_failed"
+
+
+def noise(index: int, width: int, height: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(index).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,18 @@ def test_a_cut_begins_at_its_first_frame() -> None:
     assert notes == ()
 
 
+@pytest.mark.parametrize(
+    ("container", "first", "shift"),
+    [(MP4, Fraction(1), ZERO), (MP4, Fraction(-1, 5), Fraction(1, 5)), ("mpegts", Fraction(3600), Fraction(-3599))],
+)
+def test_an_end_alone_moves_no_more_than_no_cut(container: str, first: Fraction, shift: Fraction) -> None:
+    starts = [min(first, Fraction(3599))]
+    uncut, notes = choose_window(container, first, first + 2, starts, (None, None))
+    window, same_notes = choose_window(container, first, first + 2, starts, (None, 3601))
+    assert window == Window(None, first + 2, shift)
+    assert (window.shift, same_notes) == (uncut.shift, notes)
+
+
 def test_late_starts_are_stated_exactly() -> None:
     assert movie_timescale([ZERO, Fraction(1, 2), Fraction(-1, 48000)]) == 1000
     assert movie_timescale([Fraction(1001, 30000), Fraction(256, 11025)]) % 30000 == 0

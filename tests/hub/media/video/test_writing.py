@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -9,12 +10,13 @@ from typing import Any
 
 import av
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 
-from hub.errors import Cancelled, InvalidInput
+from hub.errors import Cancelled, HubError
 from hub.media.video.clip import ClipInfo, Colour, Frame
-from hub.media.video.codecs import EncodePlan, plan_encoding
+from hub.media.video.codecs import EncodePlan, needed_bytes, plan_encoding
 from hub.media.video.writing import ClipWriter, SegmentInfo
 
 CODECS = ("h264", "h265", "av1", "vp9", "prores", "lossless")
@@ -40,9 +42,9 @@ CLIP = ClipInfo(
 TIMES = (0, 3600, 3603, 9000, 12600, 16000, 90000, 93600, 97200, 100800)
 
 
-def write(plan: EncodePlan, path: Path, frames: Iterable[Frame], **options: Any) -> SegmentInfo:
+def write(plan: EncodePlan, path: Path, frames: Iterable[Frame], *, silence: float = 60, **options: Any) -> SegmentInfo:
     done: list[SegmentInfo] = []
-    with ClipWriter(plan, memory_bytes=MEMORY, silence=60, **options) as writer:
+    with ClipWriter(plan, memory_bytes=MEMORY, silence=silence, **options) as writer:
         writer.begin(path, done.append)
         for frame in frames:
             writer.write(frame)
@@ -184,8 +186,67 @@ def test_what_done_raises_comes_out(tmp_path: Path, draw: Draw) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path, draw: Draw) -> None:
-    with pytest.raises(InvalidInput):
+    with pytest.raises(HubError) as caught:
         write(plan_encoding(CLIP, "h264", 30), tmp_path / "missing" / "segment.mp4", [Frame(draw(0, 128, 96), 0)])
+    assert (type(caught.value), caught.value.code) == (HubError, "encoder_lost")
+
+
+def test_what_an_encoder_failed_of_is_logged(tmp_path: Path, draw: Draw, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(HubError):
+        write(plan_encoding(CLIP, "h264", 30), tmp_path / "missing" / "segment.mp4", [Frame(draw(0, 128, 96), 0)])
+    assert "No such file" in caplog.text
+
+
+def interfere(pid_signal: signal.Signals, draw: Draw) -> Iterator[Frame]:
+    """Frames without end; after a few the process that encodes gets a signal."""
+    for index in range(100_000):
+        yield Frame(draw(0, 128, 96), index)
+        if index == 5:
+            (encoder,) = (child for child in psutil.Process().children() if "hub.media.video.worker" in child.cmdline())
+            encoder.send_signal(pid_signal)
+
+
+def test_an_encoder_that_hangs_is_given_up_while_frames_go_in(tmp_path: Path, draw: Draw) -> None:
+    plan, frames = plan_encoding(CLIP, "h264", 30), interfere(signal.SIGSTOP, draw)
+    with pytest.raises(HubError, match="did nothing for 2 seconds") as caught:
+        write(plan, tmp_path / "segment.mp4", frames, silence=2, queue_bytes=1)
+    assert caught.value.code == "encoder_lost"
+
+
+def test_an_encoder_that_the_system_ends_is_not_the_clips_fault(
+    tmp_path: Path, draw: Draw, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(HubError, match="ran out of memory") as caught:
+        write(plan_encoding(CLIP, "h264", 30), tmp_path / "segment.mp4", interfere(signal.SIGKILL, draw), queue_bytes=1)
+    assert (type(caught.value), caught.value.code) == (HubError, "encoder_lost")
+    assert "signal 9" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("codec", "quality"),
+    [("h264", 1), ("h264", 18), ("h265", 6), ("av1", 1), ("av1", 23), ("vp9", 18), ("vp9", 28), ("prores", 18)],
+)
+def test_noise_needs_no_more_room_than_was_said(codec: str, quality: int, tmp_path: Path, draw: Draw) -> None:
+    plan = plan_encoding(replace(CLIP, width=320, height=240), codec, quality)
+    random = np.random.default_rng(7)
+    noisy = [np.clip(draw(index, 320, 240) + random.normal(0, 25, (240, 320, 3)), 0, 255) for index in range(8)]
+    frames = [Frame(picture.astype(np.uint8), index * 3600, 3600) for index, picture in enumerate(noisy)]
+    segment = write(plan, tmp_path / f"segment.{plan.segment_container}", frames)
+    assert 0.4 * needed_bytes(plan, 8) < segment.bytes < needed_bytes(plan, 8)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_noise_without_loss_needs_no_more_room_than_was_said(depth: int, tmp_path: Path) -> None:
+    info = replace(CLIP, width=320, height=240, bit_depth=depth, pixel_format="bgr0" if depth == 8 else "gbrp16le")
+    plan = plan_encoding(info, "lossless", 18)
+    random = np.random.default_rng(7)
+    scale = 1 if depth == 8 else 257
+    frames = [
+        Frame(np.clip(random.normal(128, 25, (240, 320, 3)) * scale, 0, 255 * scale).astype(info.dtype), index * 3600)
+        for index in range(3)
+    ]
+    segment = write(plan, tmp_path / "segment.mp4", frames)
+    assert 0.6 * needed_bytes(plan, 3) < segment.bytes < needed_bytes(plan, 3)
 
 
 def test_cancelling_frees_whoever_writes(tmp_path: Path, draw: Draw) -> None:
