@@ -16,6 +16,7 @@ from hub.video.tracks import USUAL_RATE, Track, make_tracks
 
 # Changes with the code whenever old segments and new ones would not fit together.
 PIPELINE = 1
+VERSION = "the version of the hub or its encoders"
 # Frames by which a resumed run makes sure that it stands where the interrupted one was; also what warms a smoother up.
 MARKS = 8
 FEWEST_SEGMENT_FRAMES = 2 * MARKS
@@ -67,10 +68,13 @@ class Recipe:
         }
         return cls(**{**packed, "tracks": tracks})
 
-    def differences(self, others: Mapping[str, Any]) -> tuple[str, ...]:
-        """Where another `wanted` differs from this one's, in words."""
-        names = [*others, *(name for name in self.wanted if name not in others)]
-        return tuple(name for name in names if self.wanted.get(name) != others.get(name))
+
+def differences(stored: Mapping[str, Any], recipe: Recipe) -> tuple[str, ...]:
+    """What another recipe, in JSON and perhaps of another version, wanted otherwise, in words."""
+    before, now = stored.get("wanted", {}), recipe.wanted
+    if before.get(VERSION) != now[VERSION]:
+        return (VERSION,)
+    return tuple(name for name in now if before.get(name) != now[name])
 
 
 def wanted(info: ClipInfo, options: VideoOptions, weights: Any) -> dict[str, Any]:
@@ -86,5 +90,5 @@ def wanted(info: ClipInfo, options: VideoOptions, weights: Any) -> dict[str, Any
         "the start": options.start,
         "the end": options.end,
         "the copies for the page": options.display,
-        "the version of the hub or its encoders": [PIPELINE, version("av")],
+        VERSION: [PIPELINE, version("av")],
     }

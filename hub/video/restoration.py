@@ -16,7 +16,7 @@ from hub.media.video.decoder import ClipDecoder
 from hub.media.video.writing import Joined, join_clip
 from hub.video.options import VideoOptions
 from hub.video.pipeline import ClipPipeline, Told
-from hub.video.recipe import Recipe, wanted
+from hub.video.recipe import Recipe, differences
 from hub.video.segments import Ending, Segment, SegmentFolder, read_recipe
 from hub.video.selection import chosen_frames, chosen_ticks
 from hub.video.terms import ClipTerms
@@ -81,14 +81,12 @@ class ClipRestoration:
         make_folder(folder)
         self._folder = folder
         self.changed: tuple[str, ...] = ()
-        recipe = None
+        self._recipe = Recipe.make(self.info, options, terms, weights)
         if (stored := read_recipe(folder)) is not None:
-            recipe = Recipe.from_json(stored)
-            self.changed = recipe.differences(wanted(self.info, options, weights))
-        if recipe is None or self.changed:
-            recipe = Recipe.make(self.info, options, terms, weights)
-        self._recipe = recipe
-        self.tracks = recipe.tracks
+            self.changed = differences(stored, self._recipe)
+            if not self.changed:
+                self._recipe = Recipe.from_json(stored)
+        self.tracks = self._recipe.tracks
         self.plan = self.tracks[RESULT].plan
         suffixes = {name: f".{track.plan.segment_container}" for name, track in self.tracks.items()}
         self._segments = SegmentFolder(folder, suffixes)

@@ -131,6 +131,17 @@ def test_other_options_begin_anew_and_are_named(make_clip: MakeClip, start: Rest
     assert network.tiles == 40
 
 
+def test_segments_of_another_version_begin_anew(
+    make_clip: MakeClip, start: Restore, network: Any, tmp_path: Path
+) -> None:
+    source = make_clip(frames=20)
+    start(source).restore(network, ignore)
+    (tmp_path / "segments" / "recipe.json").write_text('{"of": "long ago"}')
+    clip = start(source)
+    assert clip.changed == ("the version of the hub or its encoders",)
+    assert clip.restore(network, ignore).resumed == 0
+
+
 def test_other_settings_and_another_machine_do_not_matter(
     make_clip: MakeClip,
     decoder: ClipDecoder,
