@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hub.choices import check_strength
-from hub.errors import Cancelled, HubError, InvalidInput
+from hub.errors import InvalidInput
+from hub.failures import restoring
 from hub.jobs.manager import JobContext, Outcome
 from hub.media.image import OutputPlan, Photo, PhotoDecoder, encode, plan_output, write_display_png
 from hub.stages import Stage, fetch_weights
@@ -93,26 +94,15 @@ def restore_photo(
     Raises Cancelled when `cancelled` says so, InvalidInput (`not_restorable`) for an overlap that is too
     large for any allowed tile, HubError `out_of_memory` when even the smallest tile does not fit.
     """
-    from uformer.backends import OutOfMemory
-    from uformer.restore import RestoreCancelled, Restorer
+    from uformer.restore import Restorer
 
     def told(done: int, total: int) -> None:
         if progress is not None:
             progress(done / total, f"Restoring tile {min(done + 1, total)} of {total}")
 
     restorer = Restorer(runner, max_tile_pixels=limits.max_tile_pixels, max_whole_pixels=limits.max_whole_pixels)
-    try:
+    with restoring("this photo"):
         restored = restorer.restore(photo.pixels, options, progress=told, cancelled=cancelled)
-    except RestoreCancelled as error:
-        raise Cancelled from error
-    except ValueError as error:  # From the planner of tiles; the message says what would be right.
-        raise InvalidInput("not_restorable", str(error)) from error
-    except OutOfMemory as error:
-        raise HubError(
-            "out_of_memory",
-            "The machine has too little free memory for this photo with this model; "
-            "try a smaller model or photo, or try again when less is running.",
-        ) from error
     return replace(photo, pixels=restored.image), restored.report
 
 

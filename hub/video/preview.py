@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hub.errors import HubError, InvalidInput
+from hub.failures import restoring
 from hub.media.video.clip import ClipInfo, Frame
 from hub.video.options import VideoOptions
 from hub.video.terms import ClipTerms
@@ -25,11 +25,10 @@ def restore_frame(
 
     Returns an array like the frame's. Raises InvalidInput (`not_restorable`), HubError (`out_of_memory`), Cancelled.
     """
-    from uformer.backends import OutOfMemory
     from uformer.restore import RestoreOptions, blend
     from uformer.sequence import SequenceRestorer
 
-    try:
+    with restoring("a frame of this size"):
         sequence = SequenceRestorer(
             session,
             info.height,
@@ -39,12 +38,6 @@ def restore_frame(
         )
         session.prepare(sequence.plan.shapes)
         restored = next(iter(sequence.restore([frame.pixels])))
-    except ValueError as error:
-        raise InvalidInput("not_restorable", str(error)) from error
-    except OutOfMemory as error:
-        raise HubError(
-            "out_of_memory", "The machine has too little free memory for a frame of this size with this model."
-        ) from error
     return restored if options.strength == 1 else blend(frame.pixels, restored, options.strength)
 
 

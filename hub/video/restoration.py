@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hub.disk import make_folder
-from hub.errors import Cancelled, HubError, InvalidInput
+from hub.errors import HubError
+from hub.failures import restoring
 from hub.media.video.clip import ClipInfo
 from hub.media.video.decoder import ClipDecoder
 from hub.media.video.writing import Joined, join_clip
@@ -108,13 +109,12 @@ class ClipRestoration:
         Raises InvalidInput (`no_frames`, `not_restorable`, what decoding raises), Busy (`disk_full`), Cancelled,
         HubError (`out_of_memory`); what is finished by then stays in the folder.
         """
-        from uformer.backends import OutOfMemory
-        from uformer.restore import RestoreCancelled, RestoreOptions
+        from uformer.restore import RestoreOptions
         from uformer.sequence import SequenceRestorer
         from uformer.temporal import TemporalSmoother
 
         info, recipe = self.info, self._recipe
-        try:
+        with restoring("a clip of this size"):
             sequence = SequenceRestorer(
                 session,
                 info.height,
@@ -146,16 +146,6 @@ class ClipRestoration:
                     cancelled=self._cancelled,
                 )
                 resumed, ending = pipeline.run(finished, sequence, lambda told: tell(self._fraction(told), told))
-        except RestoreCancelled as error:
-            raise Cancelled from error
-        except ValueError as error:  # From the planner of tiles; the message says what would be right.
-            raise InvalidInput("not_restorable", str(error)) from error
-        except OutOfMemory as error:
-            raise HubError(
-                "out_of_memory",
-                "The machine has too little free memory for a clip of this size with this model; "
-                "try a smaller model, or resume when less is running.",
-            ) from error
         return Restored(ending, sequence.report, resumed)
 
     def join(
