@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -37,11 +37,11 @@ JOINING_BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
 
 @dataclass(frozen=True)
 class Network:
-    """The model of a run. stamp: changes when its weights do. open: loads it."""
+    """The model of a run. stamp: JSON that changes with its weights and with how they are run. open: loads it."""
 
     name: str
     task: str
-    stamp: str
+    stamp: list[Any]
     open: Callable[[], Backend]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hub.catalog import unavailable
 from hub.cli.clips import Network, restore_clips
@@ -129,7 +129,7 @@ def _choose_network(args: argparse.Namespace, settings: Settings) -> Network:
             raise InvalidInput("weights_unusable", str(error)) from error
         task = args.task or "denoise"
         return Network(
-            args.weights.name, task, weights_digest(args.weights), lambda: make_backend(settings, model, bridge=False)
+            args.weights.name, task, _stamp(args, args.weights), lambda: make_backend(settings, model, bridge=False)
         )
 
     catalog = open_catalog(settings)
@@ -143,9 +143,14 @@ def _choose_network(args: argparse.Namespace, settings: Settings) -> Network:
     return Network(
         entry.name,
         entry.task,
-        weights_digest(entry.path),
+        _stamp(args, entry.path),
         lambda: make_backend(settings, catalog.load(entry.name), bridge=False),
     )
+
+
+def _stamp(args: argparse.Namespace, weights: Path | None) -> list[Any]:
+    """What a resumed run must have in common with the one before: the weights, and how it was asked to run them."""
+    return [weights_digest(weights), args.precision, args.device, args.tile, args.overlap]
 
 
 @dataclass(frozen=True)

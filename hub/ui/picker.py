@@ -8,6 +8,7 @@ be pasted into. Here the browser uploads the file's own bytes.
 from __future__ import annotations
 
 import html
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,8 @@ def picked(name: str, caption: str, alt: str, picture: Path, **source: Any) -> d
 
 def refused(message: str) -> dict[str, Any]:
     """The picker's value without a file, and with an error below."""
-    return {"error": html.escape(message)}
+    # No two values are alike: the browser would not be told of the same error twice.
+    return {"error": html.escape(message), "turn": secrets.token_hex(4)}
 
 
 def example_gallery(examples: Sequence[Example]) -> gr.HTML:

@@ -14,6 +14,8 @@ from hub.media.video.clip import ClipInfo, Frame
 from hub.video.options import VideoOptions
 from hub.video.terms import ClipTerms
 
+UTMOST_ASPECT = Fraction(8)
+
 if TYPE_CHECKING:
     from hub.engine import EngineSession
 
@@ -56,9 +58,13 @@ def shown(pixels: NDArray[Any], max_side: int | None = None) -> NDArray[np.uint8
 
 
 def square_pixels(picture: NDArray[np.uint8], aspect: Fraction) -> NDArray[np.uint8]:
-    """The picture as players show it, where a pixel is `aspect` times as wide as high; never smaller."""
+    """The picture as players show it, where a pixel is `aspect` times as wide as high; never smaller.
+
+    Aspects that no camera makes are taken for the nearest that one might, since the picture grows with them.
+    """
     import cv2
 
+    aspect = min(max(aspect, 1 / UTMOST_ASPECT), UTMOST_ASPECT)
     height, width = picture.shape[:2]
     size = (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
     if size == (width, height):

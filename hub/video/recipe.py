@@ -10,6 +10,7 @@ from typing import Any
 
 from hub.media.video.clip import ClipInfo
 from hub.media.video.codecs import EncodePlan
+from hub.media.video.hardware import find_hardware
 from hub.video.options import VideoOptions
 from hub.video.terms import ClipTerms
 from hub.video.tracks import USUAL_RATE, Track, make_tracks
@@ -54,6 +55,12 @@ class Recipe:
             max_tile_pixels=terms.max_tile_pixels,
         )
 
+    @property
+    def encodes_here(self) -> bool:
+        """Whether the encoders work: those of graphics hardware may have gone since the work began."""
+        plans = [track.plan for track in self.tracks.values()]
+        return all(plan.hardware in (None, find_hardware(plan.codec)) for plan in plans)
+
     def to_json(self) -> dict[str, Any]:
         """The recipe in JSON types."""
         tracks = {name: {**asdict(track), "plan": track.plan.to_json()} for name, track in self.tracks.items()}
@@ -82,7 +89,7 @@ def wanted(info: ClipInfo, options: VideoOptions, weights: Any) -> dict[str, Any
     return {
         "the clip": info.to_json(),
         "the model": options.model_name,
-        "the model's weights": weights,
+        "the model's weights or how they are run": weights,
         "the strength": options.strength,
         "the codec": options.codec,
         "the quality": options.quality,

@@ -85,8 +85,10 @@ class ClipRestoration:
         self._recipe = Recipe.make(self.info, options, terms, weights)
         if (stored := read_recipe(folder)) is not None:
             self.changed = differences(stored, self._recipe)
-            if not self.changed:
-                self._recipe = Recipe.from_json(stored)
+            if not self.changed and (kept := Recipe.from_json(stored)).encodes_here:
+                self._recipe = kept
+            elif not self.changed:
+                self.changed = ("the hardware that encodes",)
         self.tracks = self._recipe.tracks
         self.plan = self.tracks[RESULT].plan
         suffixes = {name: f".{track.plan.segment_container}" for name, track in self.tracks.items()}

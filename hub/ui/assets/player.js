@@ -63,6 +63,7 @@ function stop() {
   tell();
   settle();
   if (played && !after.ended) seek(shown + INSIDE); // The very same frame on both.
+  sought = null;
 }
 
 function seek(seconds) {
@@ -78,10 +79,7 @@ function jump() {
 }
 
 function step(direction) {
-  if (wanted) {
-    stop();
-    sought = null;
-  }
+  if (wanted) stop();
   // From the middle of a frame to the middle of the next: its edge could show either.
   const middle = sought === null ? shown + frame() / 2 : (Math.floor(sought / frame() + 0.01) + 0.5) * frame();
   seek(middle + direction * frame());
@@ -177,7 +175,7 @@ slider.addEventListener("change", () => {
 
 find("[data-rate]").addEventListener("change", (event) => {
   rate = Number(event.target.value);
-  for (const clip of clips) clip.playbackRate = rate;
+  for (const clip of clips) clip.defaultPlaybackRate = clip.playbackRate = rate; // Loading resets one to the other.
 });
 
 const divide = (percent) => {
@@ -227,8 +225,9 @@ after.addEventListener("ended", () => {
 
 if ("requestVideoFrameCallback" in after) {
   const onFrame = (_, { mediaTime }) => {
+    // As long as the same frame is shown, steps add up: it may be longer than others.
+    if (mediaTime !== shown && target === null && !after.seeking) sought = null;
     shown = mediaTime;
-    if (target === null && !after.seeking) sought = null;
     keepStep();
     show();
     after.requestVideoFrameCallback(onFrame);
