@@ -130,7 +130,7 @@ def test_without_a_clip_there_is_nothing_to_do(tab: VideoTab, clip: dict[str, An
     for value, words in ((None, text.CLIP_PICKER_MISSING), (gone, text.CLIP_PICKER_GONE)):
         [updates] = tab._preview(values(tab, value))
         assert updates[tab.picker]["error"] == html.escape(words)
-        assert tab._run(values(tab, value))[tab.picker] == updates[tab.picker]
+        assert tab._run(values(tab, value))[tab.picker]["error"] == updates[tab.picker]["error"]
 
 
 @pytest.mark.parametrize(
