@@ -196,7 +196,8 @@ class ClipWriter:
             match item:
                 case _Begin():
                     begun = item
-                    process.send({"open": str(item.path)})
+                    # Absolute, as all paths are: the child works in another folder.
+                    process.send({"open": str(item.path.absolute())})
                 case Frame():
                     process.send({"frame": {"pts": item.pts, "duration": item.duration}}, item.pixels)
                 case _End():
@@ -233,11 +234,11 @@ def join_clip(
     """
     request = {
         "do": "join",
-        "source": str(source),
+        "source": str(source.absolute()),
         "info": info.to_json(),
         "plan": plan.to_json(),
-        "segments": [{"path": str(path), **segment.to_json()} for path, segment in segments],
-        "output": str(output),
+        "segments": [{"path": str(path.absolute()), **segment.to_json()} for path, segment in segments],
+        "output": str(output.absolute()),
         "start": start,
         "end": end,
         "carry": carry,
