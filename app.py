@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
+import errno
 import os
+import socket
 import sys
 import tempfile
 from typing import TYPE_CHECKING
 
-from hub.errors import HubError, InvalidInput
+from hub.errors import Conflict, HubError, InvalidInput
+from hub.logs import set_up
 from hub.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-
-GRACE_SECONDS = 3
-"""How long open connections may keep a stopping server: an open page would keep it for ever."""
 
 
 def address(settings: Settings) -> tuple[str, int]:
@@ -40,22 +39,46 @@ def keep_temporary_files_in(settings: Settings) -> None:
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
 
 
-def build(settings: Settings) -> FastAPI:
-    """Settings to hub to application: the API's routes first, the page last.
+def check_address(host: str, port: int) -> None:
+    """Raise Conflict (`address_in_use`) or InvalidInput (`bad_setting`) if nobody can listen there."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":  # As the server does; on Windows it would let two listen.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno == errno.EADDRINUSE:
+            message = f"Something listens on {host}, port {port}, already. Stop it, or set HUB_PORT to another port."
+            raise Conflict("address_in_use", message) from error
+        message = f"Nobody can listen on {host!r}, port {port}: {reason}. Set HUB_HOST and HUB_PORT to others."
+        raise InvalidInput("bad_setting", message) from error
 
-    Raises HubError (`data_dir_in_use`, `bad_database`, `bad_manifest`), and OSError for what cannot be written.
+
+def build(settings: Settings) -> FastAPI:
+    """Settings to hub to application: the API's routes first, the page last, if it is to be served.
+
+    Raises HubError (`data_dir_in_use`, `bad_database`, `bad_manifest`, `no_usable_model`), and OSError for what cannot
+    be written.
     """
     # Not at the top, so that what is wrong with the settings or the data directory shows at once.
+    from hub.readiness import check_models
     from hub.service import Hub
 
     hub = Hub(settings)
     hub.files.claim()
+    check_models(settings, hub.catalog)
 
     from hub.api.app import create_app
-    from hub.ui.mount import mount_page
 
     app = create_app(hub)
-    mount_page(app, hub)
+    if settings.page:
+        from hub.ui.mount import mount_page
+
+        mount_page(app, hub)
     return app
 
 
@@ -63,35 +86,27 @@ def main() -> int:
     """Serve until told to stop; returns the exit status."""
     try:
         settings = read_settings()
+        set_up(settings)
         host, port = address(settings)
-    except InvalidInput as error:
-        sys.stderr.write(f"error: {error.message}\n")
-        return 2
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
         keep_temporary_files_in(settings)
+
+        from hub.readiness import check_start
+
+        check_start(settings)
+        check_address(host, port)
         application = build(settings)
     except HubError as error:
         sys.stderr.write(f"error: {error.message}\n")
-        return 1
+        return 2 if error.code == "bad_setting" else 1
     except OSError as error:
         not_a_folder = isinstance(error, FileExistsError | NotADirectoryError)
         reason = "it is not a folder, or not inside one" if not_a_folder else error.strerror or error
         sys.stderr.write(f"error: The hub cannot use {error.filename or 'its files'}: {reason}\n")
         return 1
 
-    import uvicorn
+    from hub.api.server import serve
 
-    uvicorn.run(
-        application,
-        host=host,
-        port=port,
-        root_path=settings.root_path,
-        log_level=settings.log_level,
-        proxy_headers=True,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    return 0
+    return serve(application, settings, host, port)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hub.errors import Busy
@@ -67,6 +67,16 @@ def remove_folder(path: Path) -> None:
     except FileNotFoundError:
         return
     shutil.rmtree(trash)
+
+
+def folder_bytes(path: Path) -> int:
+    """Bytes of all files in a folder and its folders; those that go meanwhile do not count, nor does a missing one."""
+    size = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += (Path(folder) / name).lstat().st_size
+    return size
 
 
 def sync_file(path: Path) -> None:

@@ -36,6 +36,14 @@ class TooLarge(HubError):
     """More bytes, pixels, frames or seconds than the settings allow (HTTP 413)."""
 
 
+class Unauthorized(HubError):
+    """A key is asked for, and none or a wrong one was given (HTTP 401)."""
+
+
+class Forbidden(HubError):
+    """Not for this caller, who is known (HTTP 403)."""
+
+
 class NotFound(HubError):
     """No such job, result or model (HTTP 404)."""
 
@@ -54,6 +62,17 @@ class Busy(HubError):
         self, code: str, message: str, data: Mapping[str, Any] | None = None, *, retry_after: int = 10
     ) -> None:
         super().__init__(code, message, data)
+        self.retry_after = retry_after
+
+
+class TooManyRequests(HubError):
+    """The caller asks more often than the settings allow (HTTP 429).
+
+    retry_after: seconds after which the next request is within the limit.
+    """
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__("too_many_requests", message)
         self.retry_after = retry_after
 
 

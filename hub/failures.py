@@ -24,7 +24,7 @@ def restoring(what: str) -> Iterator[None]:
         raise Cancelled from error
     except ValueError as error:  # From the planner of tiles; the message says what would be right.
         raise InvalidInput("not_restorable", str(error)) from error
-    except OutOfMemory as error:
+    except (OutOfMemory, MemoryError) as error:
         raise HubError(
             "out_of_memory",
             f"The machine has too little free memory for {what} with this model; "

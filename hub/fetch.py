@@ -6,6 +6,7 @@ import errno
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -101,7 +102,10 @@ class Fetcher:
             if flight is None or flight.stopped.is_set():
                 flight = self._flights[entry.name] = Flight()
                 threading.Thread(
-                    target=self._fly, args=(flight, entry, force), name=f"fetch {entry.name}", daemon=True
+                    target=copy_context().run,
+                    args=(self._fly, flight, entry, force),
+                    name=f"fetch {entry.name}",
+                    daemon=True,
                 ).start()
             flight.callers += 1
             return flight

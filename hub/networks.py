@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hub.catalog import Catalog, ModelEntry
-from hub.errors import Cancelled
+from hub.device import Device, describe
+from hub.errors import Busy, Cancelled
 from hub.parts import make_backend
 from hub.settings import Settings
 
 if TYPE_CHECKING:  # These import torch, which takes seconds: the server must listen before.
-    from hub.engine import Engine, EngineSession, Priority
+    from hub.engine import Engine, EngineSession, EngineStatus, Priority
     from uformer.backends import Backend
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Networks:
         self._catalog = catalog
         self._engine: Engine | None = None
         self._sources: dict[str, Source | None] = {}
+        self._opened: str | None = None  # The name of the backend opened last.
         self._lock = threading.Lock()
         self._stopping = threading.Event()
 
@@ -64,6 +66,26 @@ class Networks:
         self._unload_replaced(name)
         return self.engine.session(name, priority, cancelled=cancelled)
 
+    def status(self) -> EngineStatus | None:
+        """What the engine holds and has done; None before it was made. Waits for no load."""
+        engine = self._engine  # Without the lock: it is held while PyTorch is imported.
+        return None if engine is None else engine.status()
+
+    def device(self) -> Device:
+        """What the networks run on, as far as is known; waits for no load."""
+        return describe(self._settings.device, self._opened)
+
+    def load(self, names: Sequence[str]) -> list[str]:
+        """As Engine.load_models, with the weights that the models' files hold now."""
+        for name in names:
+            self._unload_replaced(name)
+        return self.engine.load_models(names)
+
+    def unload(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
+        """As Engine.unload_models; where there is no engine yet, nothing is loaded."""
+        engine = self._engine
+        return ([], []) if engine is None else engine.unload_models(names)
+
     def warm(self) -> None:
         """Load what the first photo will need; a failure shows again, to somebody, when a job asks for it."""
         from hub.engine import EngineStopped, Priority
@@ -83,6 +105,11 @@ class Networks:
         except Exception:
             log.exception("The default model could not be loaded ahead of the first photo.")
 
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing should be loaded ahead of its use any more."""
+        return self._stopping.is_set()
+
     def cease_warming(self) -> None:
         """Give `warm` up, and start no engine any more."""
         self._stopping.set()
@@ -97,10 +124,21 @@ class Networks:
     def _load(self, name: str) -> Backend:
         """Open a model for the engine, and remember the file as it was before it was read."""
         source = _source(self._catalog.get(name))
-        backend = make_backend(self._settings, self._catalog.load(name))
+        backend = self._open(name)
         with self._lock:
             self._sources[name] = source
+            self._opened = backend.name
         return backend
+
+    def _open(self, name: str) -> Backend:
+        from torch import OutOfMemoryError
+
+        try:
+            return make_backend(self._settings, self._catalog.load(name))
+        except (MemoryError, OutOfMemoryError) as error:
+            raise Busy(
+                "out_of_memory", f"Too little memory is free to load {name}; try again when less is running."
+            ) from error
 
     def _unload_replaced(self, name: str) -> None:
         with self._lock:

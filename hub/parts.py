@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hub.errors import InvalidInput
+from hub.jobs.model import Kind
+from hub.leases import LeaseTerms
 from hub.media.image import PhotoDecoder
 from hub.media.video.decoder import ClipDecoder
 from hub.restoration import RestoreLimits
@@ -57,6 +59,17 @@ def clip_terms(settings: Settings) -> ClipTerms:
         silence=settings.decode_seconds,
         min_free_bytes=settings.min_free_mb * 1_000_000,
         hardware=settings.hardware_encoders,
+    )
+
+
+def lease_terms(settings: Settings) -> LeaseTerms:
+    """How long finished jobs and their files are kept."""
+    return LeaseTerms(
+        abandoned=60 * settings.abandoned_minutes,
+        heartbeat=60 * settings.heartbeat_minutes,
+        downloaded={Kind.IMAGE: 60 * settings.keep_image_minutes, Kind.VIDEO: 60 * settings.keep_video_minutes},
+        failed=3600 * settings.keep_failed_hours,
+        clean_up=60 * settings.clean_up_minutes if settings.clean_up else None,
     )
 
 

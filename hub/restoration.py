@@ -37,7 +37,7 @@ class PhotoOptions:
     use_patch_processing: False puts the photo through in one piece, as far as `whole_megapixels` allows.
     strength: 0 keeps the original, 1 is the full restoration.
     output_format: one of OUTPUT_FORMATS. quality: 1..100, for lossy formats.
-    display: also write the page's before and after pictures and keep what `Hub.reblend` needs.
+    display: also write the page's before and after pictures and keep what `Display.reblend` needs.
     """
 
     task_type: str = "denoise"

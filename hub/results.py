@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 
@@ -17,22 +17,21 @@ from hub.disk import (
     TRASH,
     disk_full,
     disk_full_is_busy,
+    folder_bytes,
     make_folder,
     remove_folder,
     sync_folder,
     write_whole,
 )
-from hub.errors import Conflict, InvalidInput, NotFound, TooLarge
+from hub.errors import Conflict, NotFound
 from hub.filenames import clean_name
-from hub.jobs.model import Job, Kind
-
-RESULTS_URL = "/static_results"
-KIND_FOLDERS = {Kind.IMAGE: "images", Kind.VIDEO: "videos"}
-CHUNK_BYTES = 1 << 20
+from hub.inventory import ResultFile, find_result, find_results
+from hub.jobs.model import Job
+from hub.readers import Readers
+from hub.result_names import KIND_FOLDERS, result_name, result_prefix, result_url, results_folder, secret_of
+from hub.uploads import Readable, copy_upload
 
 _JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_TASK = re.compile(r"[a-z0-9_]{1,64}")
-_SUFFIX = re.compile(r"\.[a-z0-9]{1,10}")
 _STAGED = ".staged-"
 
 
@@ -42,6 +41,8 @@ class FileStore:
     data_dir: holds `uploads/<job id>/<cleaned name>` and `jobs/<job id>/`.
     results_dir: holds `images` and `videos`, in them `<task>/processed/<name>`, served at `/static_results/`.
     min_free_bytes: uploads are refused when less than this is free.
+
+    What is being read stays until it has been read, whoever deletes it.
     """
 
     def __init__(self, data_dir: Path, results_dir: Path, *, max_upload_bytes: int, min_free_bytes: int) -> None:
@@ -51,6 +52,7 @@ class FileStore:
         self._results = results_dir.absolute()
         self._max_upload_bytes = max_upload_bytes
         self._min_free_bytes = min_free_bytes
+        self._readers = Readers()
         for folder in (self._uploads, self._jobs, self._results):
             make_folder(folder)
         # Started and stopped by whichever thread the server's lifespan runs in.
@@ -68,7 +70,7 @@ class FileStore:
         """Let another hub have the data folder."""
         self._lock.release()
 
-    def save_upload(self, job_id: str, filename: str, stream: BinaryIO) -> Path:
+    def save_upload(self, job_id: str, filename: str, stream: Readable) -> Path:
         """Copy `stream` to disk, flushed for good, or leave nothing.
 
         Raises TooLarge, InvalidInput for an empty file, Busy when the disk is nearly full.
@@ -80,7 +82,7 @@ class FileStore:
                 folder.mkdir()
                 path = folder / clean_name(filename)
                 with path.open("xb") as file:
-                    self._copy(stream, file)
+                    copy_upload(stream, file, self._max_upload_bytes, self.check_space)
                     file.flush()
                     os.fsync(file.fileno())
                 sync_folder(folder)
@@ -92,9 +94,8 @@ class FileStore:
 
     def check_space(self) -> None:
         """Raise Busy when the disk of the uploads or of the results is nearly full."""
-        for folder in (self._uploads, self._results):
-            if shutil.disk_usage(folder).free < self._min_free_bytes:
-                raise disk_full()
+        if self.free_bytes() < self._min_free_bytes:
+            raise disk_full()
 
     def upload(self, job_id: str) -> Path:
         """Where the job's upload lies. Raises NotFound."""
@@ -117,12 +118,6 @@ class FileStore:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def result_name(self, job: Job, suffix: str) -> str:
-        """The one name that a result of this job with this suffix (with its dot) can have."""
-        if not _SUFFIX.fullmatch(suffix):
-            raise ValueError(f"A result's suffix must look like '.jpg', not {suffix!r}.")
-        return _result_prefix(job) + clean_name(Path(job.filename).stem) + suffix
-
     def publish(
         self, job: Job, suffix: str, write: Callable[[Path], object], *, check: Callable[[], None] | None = None
     ) -> str:
@@ -134,13 +129,13 @@ class FileStore:
         target = self._result_file(job, suffix)
         write_whole(target, write, check)
         self._remove_results(job, but=target.name)
-        return _result_path(job, target.name)
+        return result_url(job, target.name)
 
     def stage(self, job: Job, suffix: str, write: Callable[[Path], object]) -> str:
         """As `publish`, but the result waits under a hidden name for `put_staged`; returns its URL path to be."""
         target = self._result_file(job, suffix)
         write_whole(target.with_name(f"{_STAGED}{job.id}{suffix}"), write)
-        return _result_path(job, target.name)
+        return result_url(job, target.name)
 
     def keep(self, job_id: str, name: str, write: Callable[[Path], object], *, staged: bool = False) -> None:
         """Let `write` make the file `name` of the job's working folder; it is put in place whole, for good.
@@ -172,45 +167,75 @@ class FileStore:
 
     def discard_staged(self, job: Job) -> None:
         """Delete what was staged and is not to be put in place."""
-        folders = (self._results / _results_folder(job), self.job_dir(job.id))
+        folders = (self._results / results_folder(job), self.job_dir(job.id))
         for pattern, folder in zip((f"{_STAGED}{job.id}*", f"{_STAGED}*"), folders, strict=True):
             for path in folder.rglob(pattern):
                 path.unlink(missing_ok=True)
 
     def resolve(self, result_path: str) -> Path:
         """The result file behind a URL path, percent-encoded or not. Raises NotFound for all that is not a result."""
-        missing = NotFound("result_not_found", "There is no such result; it may have been deleted.")
-        parts = unquote(result_path).split("/")
-        if parts[:2] != RESULTS_URL.split("/") or len(parts) < 3:
-            raise missing
-        path = self._results
-        for part in parts[2:]:
-            # A leading dot covers `.`, `..` and results that are still being written.
-            if not part or part.startswith(".") or not part.isprintable() or set(part) & set("\\:"):
-                raise missing
-            path /= part
-            try:
-                linked = path.is_symlink()
-            except OSError as error:  # Such as a name longer than the file system allows.
-                raise missing from error
-            if linked:
-                raise missing
-        if not path.is_file():
-            raise missing
+        path = find_result(self._results, result_path)
+        if path is None or self._readers.retired(self._key(path)):
+            raise _no_result()
         return path
+
+    @contextmanager
+    def reading(self, path: Path | str) -> Iterator[Path]:
+        """The file, kept from being deleted as long as the block lasts, with all other files of its job.
+
+        path: a result's URL path, or a file that this store has named: result, upload or of a working folder.
+        Raises NotFound if it is not there, or about to go. A file deleted meanwhile goes when the last block ends, on
+        that block's thread.
+        """
+        file = self.resolve(path) if isinstance(path, str) else path.absolute()
+        with self._readers.hold(self._key(file)) as held:
+            if not held or not file.is_file():
+                raise _no_result()
+            yield file
+
+    def is_read(self, job: Job) -> bool:
+        """Whether a file of the job is being read."""
+        return self._readers.any(_keys(job))
 
     def delete_result(self, job: Job) -> None:
         """Delete what the job published, if anything."""
         self._remove_results(job, but=None)
 
     def delete(self, job: Job) -> None:
-        """Delete all files of the job; nothing happens where there are none.
+        """Delete all files of the job, or let the last reader do so; nothing happens where there are none.
 
-        The upload goes last: while its folder is there, a sweep after a crash can still tell what was to be deleted.
+        From now on they are not found. The upload goes last: while its folder is there, a sweep after a crash can
+        still tell what was to be deleted.
         """
-        self.delete_result(job)
-        remove_folder(self._jobs / _checked_id(job.id))
-        remove_folder(self._uploads / _checked_id(job.id))
+
+        def delete() -> None:
+            self.delete_result(job)
+            remove_folder(self._jobs / _checked_id(job.id))
+            remove_folder(self._uploads / _checked_id(job.id))
+
+        self._readers.retire(_keys(job), delete)
+
+    def result_files(self) -> list[ResultFile]:
+        """Every finished result there is, its job known or not; files that are no results do not count."""
+        return find_results(self._results)
+
+    def delete_orphan(self, file: ResultFile) -> bool:
+        """Delete a result that belongs to no job; False if it is being read."""
+        if self._readers.any([file.secret]):
+            return False
+        self._readers.retire([file.secret], lambda: file.path.unlink(missing_ok=True))
+        return True
+
+    def folder_sizes(self) -> dict[str, int]:
+        """Bytes of upload and working folder together, by the id of their job."""
+        return {
+            job_id: sum(folder_bytes(root / job_id) for root in (self._uploads, self._jobs))
+            for job_id in self.stored_ids()
+        }
+
+    def free_bytes(self) -> int:
+        """What is free on the fuller of the disks of uploads and results."""
+        return min(shutil.disk_usage(folder).free for folder in (self._uploads, self._results))
 
     def stored_ids(self) -> set[str]:
         """Ids of all jobs that have an upload or a working folder."""
@@ -232,28 +257,26 @@ class FileStore:
             for left in (*self._results.glob(f"*/*/processed/{hidden}*"), *self._jobs.rglob(f"{hidden}*")):
                 left.unlink()
 
-    def _copy(self, stream: BinaryIO, file: BinaryIO) -> None:
-        size = 0
-        while chunk := stream.read(CHUNK_BYTES):
-            size += len(chunk)
-            if size > self._max_upload_bytes:
-                limit = self._max_upload_bytes
-                message = f"The file is larger than the {limit / 1e6:.0f} MB allowed here."
-                raise TooLarge("upload_too_large", message, {"max_bytes": limit})
-            file.write(chunk)
-            self.check_space()
-        if size == 0:
-            raise InvalidInput("empty_file", "The file is empty (zero bytes); please send a file with content.")
-
     def _result_file(self, job: Job, suffix: str) -> Path:
         """Where the result of a job lies, in a folder that is there."""
-        folder = self._results / _results_folder(job)
+        folder = self._results / results_folder(job)
         make_folder(folder)
-        return folder / self.result_name(job, suffix)
+        return folder / result_name(job, suffix)
+
+    def _key(self, path: Path) -> str:
+        """By which key the file's readers are counted."""
+        for root in (self._jobs, self._uploads):
+            if path.is_relative_to(root):
+                return _checked_id(path.relative_to(root).parts[0])
+        if not path.is_relative_to(self._results):
+            raise ValueError(f"{path} is no file of a job.")
+        return secret_of(path.name) or str(path)
 
     def _remove_results(self, job: Job, *, but: str | None) -> None:
-        folder = self._results / _results_folder(job)
-        prefixes = (_result_prefix(job), f"{_STAGED}{job.id}")
+        if job.kind not in KIND_FOLDERS:
+            return
+        folder = self._results / results_folder(job)
+        prefixes = (result_prefix(job), f"{_STAGED}{job.id}")
         if not folder.is_dir():
             return
         for path in folder.iterdir():
@@ -261,18 +284,13 @@ class FileStore:
                 path.unlink(missing_ok=True)
 
 
-def _result_prefix(job: Job) -> str:
-    return f"{int(job.created_at)}_{job.id[:8]}_{job.secret}_enhanced_"
+def _keys(job: Job) -> tuple[str, str]:
+    """By which keys the readers of the job's files are counted: those of its folders, and those of its result."""
+    return job.id, job.secret
 
 
-def _results_folder(job: Job) -> str:
-    if not _TASK.fullmatch(job.task):
-        raise ValueError(f"A task that names a folder must be lower-case letters, digits and _, not {job.task!r}.")
-    return f"{KIND_FOLDERS[job.kind]}/{job.task}/processed"
-
-
-def _result_path(job: Job, name: str) -> str:
-    return f"{RESULTS_URL}/{_results_folder(job)}/{quote(name)}"
+def _no_result() -> NotFound:
+    return NotFound("result_not_found", "There is no such result; it may have been deleted.")
 
 
 def _staged(path: Path) -> Path:

@@ -12,59 +12,61 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from hub.access import Access
 from hub.catalog import Catalog, ModelEntry, unavailable
-from hub.choices import check_strength
 from hub.controls import controls
-from hub.errors import Conflict, NotFound, TooLarge
+from hub.courtesy import step_back
+from hub.display import Display
+from hub.errors import TooLarge
 from hub.fetch import Fetcher
+from hub.installation import InstallHandler
 from hub.jobs.executor import LocalExecutor
-from hub.jobs.manager import JobManager, JobView
-from hub.jobs.model import Job, Kind, Status
+from hub.jobs.manager import Idempotency, JobManager, JobView
+from hub.jobs.model import Job, Kind
 from hub.jobs.store import JobStore
+from hub.lifecycle import Lifecycle
+from hub.live.service import Live
 from hub.manifest import read_manifest
+from hub.metrics import Metrics
+from hub.models import Models
 from hub.networks import Networks
-from hub.parts import clip_terms, make_clip_decoder, make_decoder, restore_limits
-from hub.restoration import (
-    AFTER,
-    BEFORE,
-    OUTPUT_FORMATS,
-    RESTORED,
-    PhotoHandler,
-    PhotoOptions,
-)
+from hub.parts import clip_terms, lease_terms, make_clip_decoder, make_decoder, restore_limits
+from hub.readiness import Readiness
+from hub.restoration import OUTPUT_FORMATS, PhotoHandler, PhotoOptions
 from hub.results import FileStore
 from hub.settings import Settings
-from hub.video.handler import LATEST, SHOWN, VideoHandler
+from hub.stopping import Stopping
+from hub.video.handler import VideoHandler
 from hub.video.options import CODECS, VideoOptions
-from hub.video.preview import restore_frame, shown
 from hub.video.restoration import check_clip
-from hub.video.tracks import AFTER as SHOWN_AFTER
-from hub.video.tracks import BEFORE as SHOWN_BEFORE
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from hub.engine import Engine
 
 __all__ = ["CODECS", "OUTPUT_FORMATS", "VERSION", "Hub", "PhotoOptions", "VideoOptions"]
 
 VERSION = "0.1.0"
-STOP_SECONDS = 10.0
+INSTALL_WORKERS = 1
+STOP_SECONDS = 7.0
+"""How long running jobs may take to end, from the moment when the hub learns that it is to stop."""
 
 
 class Hub:
     """The running service.
 
     Public parts: settings, files (FileStore), catalog (Catalog), fetcher (Fetcher), decoder (PhotoDecoder),
-    clips (ClipDecoder), engine (Engine), manager (JobManager).
+    clips (ClipDecoder), engine (Engine), manager (JobManager), display (Display), lifecycle (Lifecycle),
+    models (Models), live (Live), access (Access), stopping (Stopping), metrics (Metrics), readiness (Readiness).
     """
 
     def __init__(self, settings: Settings) -> None:
         """Raises HubError (`bad_manifest`, `bad_database`), and OSError for folders that cannot be written."""
         self.settings = settings
+        self.access = Access(settings)
         self.max_upload_bytes = settings.max_upload_mb * 1_000_000
         self._started = time.monotonic()
+        self.stopping = Stopping()
+        self.metrics = Metrics(VERSION)
         self._temp_dir = settings.data_dir / "tmp"
         fetched_dir = settings.data_dir / "weights"
         for folder in (self._temp_dir, fetched_dir):
@@ -80,7 +82,7 @@ class Hub:
         self.fetcher = Fetcher(self.catalog, fetched_dir, settings.fetch_urls)
         self.decoder = make_decoder(settings, self._temp_dir)
         self._networks = Networks(settings, self.catalog)
-        self._photos = PhotoHandler(
+        photos = PhotoHandler(
             self.catalog,
             self.fetcher,
             self.decoder,
@@ -104,14 +106,29 @@ class Hub:
         self.manager = JobManager(
             self._store,
             self.files,
-            {Kind.IMAGE: self._photos, Kind.VIDEO: videos},
+            {Kind.IMAGE: photos, Kind.VIDEO: videos, Kind.INSTALL: InstallHandler(self.catalog, self.fetcher)},
             {
                 Kind.IMAGE: LocalExecutor(settings.image_workers),
                 Kind.VIDEO: LocalExecutor(settings.video_workers),
+                Kind.INSTALL: LocalExecutor(INSTALL_WORKERS),
             },
             queue_limit=settings.queue_limit,
+            observer=self.metrics,
         )
-        self._warming = threading.Thread(target=self._networks.warm, name="warm-up", daemon=True)
+        self.display = Display(
+            self.files, self.manager, photos, self.clips, self._clip_terms, self.catalog, self._networks
+        )
+        self.lifecycle = Lifecycle(self._store, self.files, self.manager, lease_terms(settings))
+        self.models = Models(settings, self.catalog, self._networks, self.manager)
+        self.live = Live(settings, self.catalog, self._networks, self.stopping)
+        self.readiness = Readiness(
+            settings, self.catalog, queue=self.manager.refusal, database=self._store.waiting_count
+        )
+        self.metrics.watch_jobs(self._store.counts)
+        self.metrics.watch_engine(self._networks.status)
+        self.metrics.watch_live(self.live.counters)
+        self.metrics.watch_disk({"uploads": settings.data_dir, "results": settings.resolved_results_dir})
+        self._warming = threading.Thread(target=self._warm, name="warm-up", daemon=True)
 
     @property
     def engine(self) -> Engine:
@@ -127,52 +144,90 @@ class Hub:
         self._clear_temp_dir()
         self.decoder.warm()
         self.manager.start()
+        self.lifecycle.start()
         self._warming.start()
+
+    def begin_stop(self) -> None:
+        """Accept no more jobs and tell running ones to stop; returns at once, and may be called from any thread."""
+        self.stopping.begin()
+        self._networks.cease_warming()
+        self.manager.begin_stop()
 
     def stop(self) -> None:
         """Stop in a few seconds; running jobs go back to the queue and run again after the next start."""
-        self._networks.cease_warming()
-        self.manager.stop(STOP_SECONDS)
+        self.begin_stop()
+        self.lifecycle.stop()
+        self.manager.stop(self.stopping.left(STOP_SECONDS))
+        self.live.stop(self.stopping.left(STOP_SECONDS))
         self._networks.stop()
         if self._warming.is_alive():
             # A thread inside native code while the interpreter ends would abort the process.
-            self._warming.join(STOP_SECONDS)
+            self._warming.join(self.stopping.left(STOP_SECONDS))
         self.decoder.close()
         self.clips.close()
         self._store.close()
         self.files.release()
 
-    def submit_photo(self, stream: BinaryIO, filename: str, options: PhotoOptions) -> Job:
+    def submit_photo(
+        self,
+        stream: BinaryIO,
+        filename: str,
+        options: PhotoOptions,
+        *,
+        owner: str = "",
+        idempotency_key: str | None = None,
+    ) -> Job:
         """Check a photo and its options at once and queue it; on return the job survives a crash.
 
         stream: the file's bytes, read from the current position. Blocks: call it from a worker thread.
+        owner: whose job it is. idempotency_key: with one that the owner has used before, for the same options and file,
+        that first job is returned.
         Raises InvalidInput (options, empty or damaged file), UnsupportedMedia, TooLarge, Conflict
         (`weights_not_installed`), Busy (`queue_full`, `disk_full`); then nothing is left on disk.
         """
         options.check()
         entry = self.catalog.resolve(options.task_type, options.model_name)
         self._check_weights(entry)
-        spec = replace(options, model_name=entry.name).to_spec()
-        return self.manager.submit(Kind.IMAGE, entry.task, spec, filename, stream, check=self.decoder.probe)
+        return self.manager.submit(
+            Kind.IMAGE,
+            entry.task,
+            replace(options, model_name=entry.name).to_spec(),
+            filename,
+            stream,
+            check=self.decoder.probe,
+            owner=owner,
+            idempotency=_idempotency(idempotency_key, options),
+        )
 
-    def submit_video(self, stream: BinaryIO, filename: str, options: VideoOptions) -> Job:
+    def submit_video(
+        self,
+        stream: BinaryIO,
+        filename: str,
+        options: VideoOptions,
+        *,
+        owner: str = "",
+        idempotency_key: str | None = None,
+    ) -> Job:
         """Check a clip and its options at once and queue it; on return the job survives a crash.
 
         stream: the file's bytes, read from the current position. Blocks: call it from a worker thread.
+        owner: whose job it is. idempotency_key: with one that the owner has used before, for the same options and file,
+        that first job is returned.
         Raises InvalidInput (options, empty or damaged file, a range outside the clip), UnsupportedMedia, TooLarge,
         Conflict (`weights_not_installed`), Busy (`queue_full`, `disk_full`); then nothing is left on disk.
         """
         options.check()
         entry = self.catalog.resolve(options.task_type, options.model_name)
         self._check_weights(entry)
-        options = replace(options, model_name=entry.name)
         return self.manager.submit(
             Kind.VIDEO,
             entry.task,
-            options.to_spec(),
+            replace(options, model_name=entry.name).to_spec(),
             filename,
             stream,
             check=lambda path: check_clip(path, options, self._clip_terms, self.clips),
+            owner=owner,
+            idempotency=_idempotency(idempotency_key, options),
         )
 
     def resume(self, job_id: str) -> JobView:
@@ -181,39 +236,6 @@ class Hub:
         Raises NotFound, Conflict (`not_resumable`), Busy (`queue_full`).
         """
         return self.manager.resume(job_id)
-
-    def preview_frame(
-        self, path: Path, seconds: float, options: VideoOptions
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """The frame of a clip that is shown at a presentation time, before and after; (H, W, 3) uint8 RGB.
-
-        Takes its turn as a photo does; call it from a worker thread. Raises as `submit_video`.
-        """
-        from hub.engine import Priority
-
-        options.check()
-        entry = self.catalog.resolve(options.task_type, options.model_name)
-        if not entry.installed:
-            raise unavailable(entry)
-        info = self.clips.probe(path)
-        frame = self.clips.frame_at(path, info, seconds + float(info.origin))
-        with self._networks.session(entry.name, Priority.IMAGE) as session:
-            restored = restore_frame(frame, info, session, options, self._clip_terms)
-        return shown(frame.pixels), shown(restored)
-
-    def latest_frame(self, job_id: str) -> Path | None:
-        """A small JPEG of the frame that a running `display` clip finished last, if there is one; raises NotFound."""
-        path = self.files.job_dir(self.manager.view(job_id, Kind.VIDEO).job.id) / LATEST
-        return path if path.is_file() else None
-
-    def display_clips(self, job_id: str) -> tuple[Path, Path]:
-        """Clips that any browser plays of a finished `display` clip, before and after; raises NotFound."""
-        job = self.manager.view(job_id, Kind.VIDEO).job
-        folder = self.files.job_dir(job.id)
-        before, after = folder / SHOWN[SHOWN_BEFORE], folder / SHOWN[SHOWN_AFTER]
-        if job.status is not Status.COMPLETED or job.result_path is None or not before.is_file():
-            raise NotFound("no_display_files", "There are no before and after clips of this job.")
-        return before, after if after.is_file() else self.files.resolve(job.result_path)
 
     def view(self, job_id: str, kind: Kind | None = None) -> JobView:
         """One job's state, progress (0..100), message, place in the queue (1 = next) and seconds left.
@@ -229,33 +251,6 @@ class Hub:
     def result_file(self, result_path: str) -> Path:
         """The file behind a result path such as /static_results/images/...; raises NotFound."""
         return self.files.resolve(result_path)
-
-    def reblend(self, job_id: str, strength: float) -> JobView:
-        """Blend a finished `display` job again with another strength, without running the network.
-
-        Replaces the result file and `after.png`; seconds for large photos, so call it from a worker thread.
-        Raises NotFound, InvalidInput (strength), Conflict (`not_completed`, `not_reblendable`).
-        """
-        check_strength(strength)
-        job = self.manager.view(job_id, Kind.IMAGE).job
-        if job.status is not Status.COMPLETED:
-            raise Conflict(
-                "not_completed", f"The strength can be changed once the job is completed; it is {job.status}."
-            )
-        if not (self.files.job_dir(job.id) / RESTORED).is_file():
-            raise Conflict(
-                "not_reblendable", "This job kept no pixels to blend again; restore the photo again instead."
-            )
-        return self.manager.replace_result(job.id, lambda context: self._photos.reblend(context, strength))
-
-    def display_files(self, job_id: str) -> tuple[Path, Path]:
-        """before.png and after.png (8-bit sRGB, full size) of a finished `display` job; raises NotFound."""
-        job = self.manager.view(job_id, Kind.IMAGE).job
-        folder = self.files.job_dir(job.id)
-        before, after = folder / BEFORE, folder / AFTER
-        if job.status is not Status.COMPLETED or not (before.is_file() and after.is_file()):
-            raise NotFound("no_display_files", "There are no before and after pictures of this job.")
-        return before, after
 
     def controls(self) -> dict[str, Any]:
         """All that a page needs to build itself: the body of /api/available_controls."""
@@ -282,6 +277,13 @@ class Hub:
         """Raise Busy when the disk is too full for an upload."""
         self.files.check_space()
 
+    def _warm(self) -> None:
+        """Load what will be needed, so that the first to ask need not wait."""
+        step_back()
+        self._networks.warm()
+        if self.settings.load_all_on_startup:
+            self.models.load_all()
+
     def _clear_temp_dir(self) -> None:
         """Delete what a killed process left; nobody works yet."""
         for path in self._temp_dir.iterdir():
@@ -296,3 +298,8 @@ class Hub:
             return
         if entry.source is None or not self.settings.auto_fetch or not self.fetcher.reachable(entry.name):
             raise unavailable(entry)
+
+
+def _idempotency(key: str | None, options: PhotoOptions | VideoOptions) -> Idempotency | None:
+    """What makes a second request the same as the first: its options as they were asked for."""
+    return None if key is None else Idempotency(key, options.to_spec())

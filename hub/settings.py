@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from hub.errors import InvalidInput
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+SHORTEST_KEY = 16
 OFFICIAL_WEIGHTS = "https://huggingface.co/CaveMindLabs/uformer-restoration-models/resolve/main"
+
+
+def _split(value: Any) -> Any:
+    """A list as written in the environment: JSON, or words with commas between them."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _digest(key: str) -> str:
+    """What is kept of an API key: `sha256:` and 64 hexadecimal digits, which may also be given in its place."""
+    if re.fullmatch("sha256:[0-9a-f]{64}", key):
+        return key
+    if len(key) < SHORTEST_KEY:
+        raise ValueError(
+            f"a key must have at least {SHORTEST_KEY} characters; `python -m hub key` makes one that cannot be guessed"
+        )
+    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _network(address: str) -> str:
+    """As the server takes it, which would silently trust nobody for bits beyond the network's."""
+    return address if address == "*" else str(ip_network(address, strict=False))
+
+
+Words = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+Keys = Annotated[list[Annotated[str, AfterValidator(_digest)]], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -73,6 +107,46 @@ class Settings(BaseSettings):
         False, description="Encode clips with graphics hardware where a frame encoded for a test succeeds."
     )
     min_free_mb: int = Field(512, ge=0, description="Uploads are refused when less disk space than this is free.")
+
+    load_all_on_startup: bool = Field(False, description="Load all installed models at the start, not on first use.")
+
+    clean_up: bool = Field(True, description="Delete abandoned and expired results automatically.")
+    clean_up_minutes: float = Field(30.0, gt=0, description="Minutes from one automatic clean-up to the next.")
+    abandoned_minutes: float = Field(
+        60.0, ge=0, description="A result that nobody confirmed stays at least so long after it was finished,"
+    )
+    heartbeat_minutes: float = Field(7.0, ge=0, description="and at least so long after its last heartbeat.")
+    keep_image_minutes: float = Field(10.0, ge=0, description="How long a downloaded photo is kept.")
+    keep_video_minutes: float = Field(60.0, ge=0, description="How long a downloaded clip is kept.")
+    keep_failed_hours: float = Field(
+        24.0, ge=0, description="How long failed and cancelled jobs are remembered, and a failed clip can be resumed."
+    )
+
+    live_clients: int = Field(16, ge=1, description="Live sockets that may be open at once.")
+    live_max_megapixels: float = Field(1.0, gt=0, description="Largest live frame in megapixels.")
+    live_max_frame_kb: int = Field(4096, ge=16, description="Largest live frame in kilobytes, as sent.")
+    live_max_fps: float = Field(30.0, gt=0, description="Frames per second that a live socket may get back.")
+
+    api_keys: Keys = Field(
+        [],
+        description="Keys that the API asks for, with commas between them: plain, or `sha256:` and their SHA-256, "
+        "which `python -m hub key` prints. Empty: none is asked for.",
+    )
+    operator_keys: Keys = Field(
+        [], description="Keys of the operator, in the same form; with any set, only they may install models."
+    )
+    rate_limit: str | None = Field(
+        None, description="Requests to the API per key or address, such as 100/minute;2000/hour. Default: no limit."
+    )
+    trusted_proxies: Annotated[list[Annotated[str, AfterValidator(_network)]], NoDecode, BeforeValidator(_split)] = (
+        Field(
+            ["127.0.0.1", "::1"],
+            description="Addresses or networks of the proxies whose X-Forwarded-For is believed; * for all.",
+        )
+    )
+    cors_origins: Words = Field([], description="Origins of other sites' pages that may call the API; * for all.")
+    page: bool = Field(True, description="Serve the page; it asks for no key.")
+    log_format: Literal["text", "json"] = Field("text", description="How log lines are written.")
 
     @model_validator(mode="after")
     def _check(self) -> Settings:

@@ -17,6 +17,7 @@ import av
 import httpx
 import numpy as np
 import pytest
+from hypothesis import settings as hypothesis_settings
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -24,10 +25,21 @@ from hub.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
+# HYPOTHESIS_PROFILE=long looks twenty times as hard.
+hypothesis_settings.register_profile("long", max_examples=2000, deadline=None)
+if profile := os.environ.get("HYPOTHESIS_PROFILE"):
+    hypothesis_settings.load_profile(profile)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--kills: a longer form of the test that kills a server in the middle of a clip."""
+    """What makes the long forms of some tests."""
     parser.addoption("--kills", type=int, default=4, help="how often the server dies in the middle of a clip")
+    parser.addoption("--long-faults", action="store_true", help="longer faults, and more of them")
+    parser.addoption("--fuzz", type=int, default=0, help="examples of every call to the API; 0: a few, always the same")
+    parser.addoption("--clients", type=int, default=40, help="how many clients use the server at once")
+    parser.addoption("--seconds", type=float, default=15.0, help="how long they keep posting photos")
+    # Other programs on the machine must not make the short form fail.
+    parser.addoption("--poll-bound", type=float, default=0.5, help="seconds in which 99 of 100 polls are answered")
 
 
 @pytest.fixture(autouse=True)

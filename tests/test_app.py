@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 import app
 from hub.settings import Settings
@@ -66,6 +68,11 @@ def test_temporary_files_stay_in_the_data_directory(settings: Settings, monkeypa
         ({"HUB_DATABASE_URL": "oddsql://me:geheim@nowhere/hub"}, 1, "oddsql://me:***@nowhere/hub cannot be used: "),
         ({"HUB_DATABASE_URL": "sqlite:///{tmp}/file"}, 1, "cannot be used: file is not a database"),
         ({"HUB_WEIGHTS_DIR": "{tmp}/weights"}, 1, "manifest.json: "),
+        ({"HUB_WEIGHTS_DIR": "{tmp}/none", "HUB_AUTO_FETCH": "0"}, 1, "No model can be used; none is installed. Put "),
+        ({"HUB_DEVICE": "cuda:99"}, 2, "HUB_DEVICE: There is no device 'cuda:99' here; there are cpu"),
+        ({"HUB_RESULTS_DIR": "{tmp}/data/tmp"}, 2, "HUB_RESULTS_DIR must not be "),
+        ({"HUB_HOST": "203.0.113.1"}, 2, "Nobody can listen on '203.0.113.1', port 8000: "),
+        ({"HUB_PORT": "{taken}"}, 1, "already. Stop it, or set HUB_PORT to another port."),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -75,18 +82,20 @@ def test_what_keeps_it_from_starting_is_told_in_one_line(
     (tmp_path / "file").write_bytes(b"No folder and no database. " * 100)
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "manifest.json").write_text('{"models": [{"name": 7}]}')
-    asked = {name: value.replace("{tmp}", str(tmp_path)) for name, value in environment.items()}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GRADIO_")}
 
-    finished = subprocess.run(
-        [sys.executable, "app.py"],
-        cwd=CHECKOUT,
-        env={**inherited, "HUB_DATA_DIR": str(tmp_path / "data"), **asked},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        asked = {k: v.replace("{tmp}", str(tmp_path)).replace("{taken}", port) for k, v in environment.items()}
+        finished = subprocess.run(
+            [sys.executable, "app.py"],
+            cwd=CHECKOUT,
+            env={**inherited, "HUB_DATA_DIR": str(tmp_path / "data"), **asked},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
     assert finished.returncode == status, finished.stderr
     assert words in finished.stderr
@@ -116,7 +125,7 @@ def test_the_whole_program(make_server: Callable[..., Any], noisy_png: Path) -> 
         page = client.get("/")
         assert page.status_code == 200
         assert "text/html" in page.headers["Content-Type"]
-        for path in ("/docs", "/redoc", "/openapi.json", "/api/available_controls"):
+        for path in ("/docs", "/redoc", "/openapi.json", "/api/available_controls", "/ready", "/metrics"):
             assert client.get(path).status_code == 200
         missing = client.get("/api/nothing")
         assert missing.status_code == 404
@@ -145,9 +154,56 @@ def test_the_whole_program(make_server: Callable[..., Any], noisy_png: Path) -> 
             began = time.monotonic()
             # Having stopped, uvicorn ends the process with the signal that asked for it.
             assert server.stop() == -signal.SIGTERM
-            assert time.monotonic() - began < 20
+            assert time.monotonic() - began < 10
     assert "Finished server process" in server.log
     assert "Traceback" not in server.log
+
+
+def test_without_the_page(settings: Settings) -> None:
+    application = app.build(settings.model_copy(update={"page": False}))
+
+    with TestClient(application) as client:
+        assert client.get("/").status_code == 404
+        assert client.get("/").headers["Content-Type"] == "application/problem+json"
+        assert client.get("/gradio_api/info").status_code == 404
+        assert client.get("/api/available_controls").status_code == 200
+
+
+def test_the_log_is_json_with_the_task_in_its_lines_and_no_secret(
+    make_server: Callable[..., Any], noisy_png: Path
+) -> None:
+    key = "correct-horse-battery-staple"
+    server = make_server(log_format="json", api_keys=key)
+    server.start()
+    with httpx.Client(base_url=server.address, timeout=30, headers={"X-API-Key": key}) as client:
+        task = client.post("/api/process_image", files={"image_file": ("a.png", noisy_png.read_bytes())}).json()[
+            "task_id"
+        ]
+        deadline = time.monotonic() + 120
+        while (status := client.get(f"/api/image_status/{task}").json())["status"] != "completed":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert client.get(status["result_path"]).status_code == 200
+        assert client.get("/api/tasks", params={"api_key": key}).status_code == 200
+    server.stop()
+
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    told = {line["logger"] for line in lines if line["task_id"] == task}
+    assert told >= {"hub.jobs.run", "uvicorn.access"}
+    assert all(line["timestamp"].endswith("+00:00") for line in lines)
+    assert any("_***_enhanced_a.png" in line["message"] for line in lines)
+    assert status["result_path"] not in server.log
+    assert key not in server.log
+
+
+def test_the_address_of_a_client_behind_a_proxy(make_server: Callable[..., Any]) -> None:
+    """Believed from trusted proxies only."""
+    for trusted, believed in (("127.0.0.0/8", True), ("10.0.0.1", False)):
+        server = make_server(trusted_proxies=trusted, page="0")
+        server.start()
+        httpx.get(f"{server.address}/health", headers={"X-Forwarded-For": "203.0.113.7"}, timeout=30)
+        server.stop()
+        assert ("203.0.113.7" in server.log) == believed
 
 
 def test_behind_a_proxy_on_a_sub_path(make_server: Callable[..., Any], noisy_png: Path) -> None:

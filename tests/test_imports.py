@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "app": {"app", "hub.api", "hub.ui", "hub", "uformer"},
     "hub.api": {"hub.api", "hub", "uformer"},
     "hub.ui": {"hub.ui", "hub", "uformer"},
+    "hub.client": {"hub.client"},
     "hub": {"hub", "uformer"},
     "uformer": {"uformer"},
 }

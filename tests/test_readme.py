@@ -118,7 +118,7 @@ def test_the_api_with_curl(server: str, folder: Path, environment: dict[str, str
 
 
 def test_the_api_with_python(server: str, folder: Path, environment: dict[str, str]) -> None:
-    code = block("python", "httpx").replace("http://127.0.0.1:8000", server)
+    code = block("python", "hub.client").replace("http://127.0.0.1:8000", server)
     run([sys.executable, "-c", code], folder, environment)
     assert_restored(folder / "restored.jpg")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from uformer.layers import LeWinBlock
 from uformer.model import Uformer
 
 logger = logging.getLogger(__name__)
@@ -29,7 +31,12 @@ class OutOfMemory(RuntimeError):
 
 
 class Backend(Protocol):
-    """A network made ready to run on one device. `run` is for one thread at a time, `prepare` for any."""
+    """A network made ready to run on one device. `run` is for one thread at a time, `prepare` for any.
+
+    Between the parts of its work `run` may call `between`, in its own thread, and `between` may call `run` of this or
+    another backend: so a long batch gives way to a more urgent one. The interrupted batch's results are the same, bit
+    for bit. What `between` raises ends the batch, and is raised.
+    """
 
     @property
     def name(self) -> str:
@@ -41,10 +48,14 @@ class Backend(Protocol):
         """Roughly what it holds while loaded."""
         ...
 
-    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+    def run(
+        self, batch: NDArray[Any], between: Callable[[], None] | None = None, *, likely: bool = True
+    ) -> NDArray[np.float32]:
         """Restore a batch.
 
         batch: (B, h, w, 3) uint8, uint16 or float32 RGB, h and w multiples of 128.
+        likely: whether `between` will probably have something to do. If not, a backend may call it more rarely or not
+        at all, where that is faster.
         Returns the same shape in float32, nominally in [0, 1], not clamped. Raises OutOfMemory.
         """
         ...
@@ -67,7 +78,10 @@ class Backend(Protocol):
 
 
 class TorchBackend:
-    """The network as PyTorch runs it eagerly. bfloat16 means autocast: sums and the image itself stay float32."""
+    """The network as PyTorch runs it eagerly. bfloat16 means autocast: sums and the image itself stay float32.
+
+    On the CPU `between` is called after every block; on a GPU, where batches are short, not at all.
+    """
 
     def __init__(self, model: Uformer, *, device: str, precision: Precision, threads: int | None = None) -> None:
         if threads is not None and device == "cpu":
@@ -77,6 +91,11 @@ class TorchBackend:
         self._model: Uformer | None = model.eval().requires_grad_(False).to(self._device)
         self._channels = model.config.embed_dim
         self._bytes = sum(parameter.nbytes for parameter in model.parameters())
+        self._between: Callable[[], None] | None = None
+        if self._device.type == "cpu":
+            for block in model.modules():
+                if isinstance(block, LeWinBlock):
+                    block.register_forward_hook(self._pause)
 
     @property
     def name(self) -> str:
@@ -86,10 +105,15 @@ class TorchBackend:
     def memory_bytes(self) -> int:
         return int(self._bytes)
 
-    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+    def run(
+        self, batch: NDArray[Any], between: Callable[[], None] | None = None, *, likely: bool = True
+    ) -> NDArray[np.float32]:
+        del likely  # Calling it costs next to nothing here.
         if self._model is None:
             raise RuntimeError("This backend has been closed.")
         scale = FULL_SCALE[batch.dtype.name]
+        # What is interrupted has its own way of giving way, which does not concern this batch.
+        interrupted, self._between = self._between, between
         try:
             with (
                 torch.inference_mode(),
@@ -105,6 +129,8 @@ class TorchBackend:
                 raise
             message = f"{batch.shape[0]} tiles of {batch.shape[2]}x{batch.shape[1]} pixels do not fit into memory."
             raise OutOfMemory(message) from error
+        finally:
+            self._between = interrupted
 
     def prepare(self, height: int, width: int) -> None:
         # Eager PyTorch is ready for every shape.
@@ -123,6 +149,10 @@ class TorchBackend:
         self._model = None
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def _pause(self, *_: object) -> None:
+        if self._between is not None:
+            self._between()
 
 
 def open_backend(
@@ -146,7 +176,7 @@ def open_backend(
     for value, choices in ((precision, ("auto", "bfloat16", "float32")), (cpu_backend, ("auto", "openvino", "torch"))):
         if value not in choices:
             raise ValueError(f"{value!r} is none of {', '.join(choices)}.")
-    device = _find_device(device)
+    device = find_device(device)
     chosen: Precision
     if precision == "auto":
         chosen = "bfloat16" if _computes_bfloat16(device) else "float32"
@@ -169,7 +199,7 @@ def open_backend(
     return TorchBackend(model, device=device, precision=chosen, threads=threads)
 
 
-def _find_device(device: str) -> str:
+def find_device(device: str) -> str:
     """The device meant by `device`; raises ValueError if this machine has none such."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     known = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
@@ -193,4 +223,6 @@ def _computes_bfloat16(device: str) -> bool:
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     """Whether PyTorch means that memory ran out; on the CPU it has no exception of its own for that."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    # oneDNN says of memory that it cannot get for its own work only that there is no primitive.
+    words = ("can't allocate memory", "could not create a primitive")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)

@@ -1,4 +1,4 @@
-"""A Uformer as an OpenVINO graph for tiles of one shape.
+"""A Uformer as an OpenVINO graph, whole or in pieces.
 
 Built operation by operation rather than traced: that takes a fraction of a second instead of up to a
 minute, and the score offsets of shifted windows stay two small inputs instead of a constant of 4096
@@ -18,27 +18,65 @@ from openvino import Node, opset13
 
 from uformer.layers import TOKENS, WINDOW, LeWinBlock, shift_masks
 from uformer.model import STAGES, Uformer
+from uformer.openvino_plan import Piece, Port
 
 Array = NDArray[np.float32]
 
 
-def build_graph(network: Uformer, height: int, width: int) -> ov.Model:
-    """The graph of `network` for tiles of height × width, multiples of 128.
+def build_whole(network: Uformer, pieces: Sequence[Piece]) -> ov.Model:
+    """The graph of all pieces, which are in one strip each.
 
-    First input: the tile, (1, H, W, 3) float32, RGB in [0, 1]. The others: `mask_values` of their names.
-    Output: what the network would add to the tile, same shape.
+    Inputs: the image, (height · width, 3) float32, RGB in [0, 1], then `mask_values` of their names. Output: what the
+    network would add to it, same shape.
     """
-    builder = _Builder(network)
-    image = opset13.parameter([1, height, width, 3], np.float32, name="image")
-    residual = builder.network(image)
-    parameters = [image, *builder.masks.values()]
+    builder = _Builder(network, edges=True)
+    image = pieces[0].inputs[0].map
+    node = opset13.parameter([image.height * image.width, image.dim], np.float32, name=image.name)
+    maps = {image: _Map(node, image.height, image.width)}
+    for piece in pieces:
+        tokens = builder.piece(piece, [maps[port.map] for port in piece.inputs])
+        for port, made in zip(piece.outputs, tokens, strict=True):
+            maps[port.map] = _Map(made, port.map.height, port.map.width)
+    return _model([maps[pieces[-1].outputs[0].map].tokens], [node], builder, "uformer")
+
+
+def build_piece(network: Uformer, piece: Piece, *, narrow: bool) -> ov.Model:
+    """The graph of one piece for one strip; narrow: maps between pieces are bfloat16.
+
+    Inputs: the piece's, (rows · width, dim), then `mask_values` of their names. Outputs: the piece's.
+    """
+    builder = _Builder(network, edges=False)
+    inputs, maps = [], []
+    for port in piece.inputs:
+        first, end = port.span(0, piece.strips)
+        node = _input(port, end - first, narrow)
+        inputs.append(node)
+        wide = opset13.convert(node, "f32") if narrow and not port.map.wide else node
+        maps.append(_Map(wide, end - first, port.map.width))
+    outputs = [
+        tokens if port.map.wide or not narrow else opset13.convert(tokens, "bf16")
+        for port, tokens in zip(piece.outputs, builder.piece(piece, maps), strict=True)
+    ]
+    return _model(outputs, inputs, builder, f"{piece.part}_{piece.stage}_{piece.block}")
+
+
+def _model(outputs: list[Node], inputs: list[Node], builder: _Builder, name: str) -> ov.Model:
+    parameters = [*inputs, *builder.masks.values()]
     for parameter in parameters:
         parameter.output(0).set_names({parameter.get_friendly_name()})
-    return ov.Model([residual], parameters, "uformer")
+    return ov.Model(outputs, parameters, name)
+
+
+def _input(port: Port, rows: int, narrow: bool) -> Node:
+    kind = ov.Type.f32 if port.map.wide or not narrow else ov.Type.bf16
+    return opset13.parameter([rows * port.map.width, port.map.dim], kind, name=port.map.name)
 
 
 def mask_values(name: str) -> Array:
-    """What the input `rows_N` or `columns_N` takes: the score offsets of the last of N rows or columns of windows."""
+    """What the input `rows_N` or `columns_N` takes: the score offsets of the last of N rows or columns of windows.
+
+    All strips but a map's last take noughts for `rows_N`.
+    """
     axis, count = name.split("_")
     values = np.zeros((int(count), TOKENS, TOKENS), np.float32)
     values[-1] = shift_masks()[axis == "columns"].numpy()
@@ -66,11 +104,23 @@ class _Map:
         return int(self.tokens.get_output_shape(0)[1])
 
 
+_STAGE_NAMES = (
+    *(f"encoderlayer_{i}" for i in range(STAGES)),
+    "conv",
+    *(f"decoderlayer_{i}" for i in range(STAGES)),
+)
+
+
 @dataclass
 class _Builder:
-    """Adds operations."""
+    """Adds operations.
+
+    edges: maps end at the tile's edges, so noughts are added around them, and shifted windows take the top after the
+    bottom; else the rows beyond a strip's come with it.
+    """
 
     uformer: Uformer
+    edges: bool
     masks: dict[str, Node] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,57 +128,37 @@ class _Builder:
             name: parameter.detach().numpy() for name, parameter in self.uformer.named_parameters()
         }
 
-    def network(self, image: Node) -> Node:
-        """The whole U: (1, H, W, 3) → the residual, the same shape."""
-        _, height, width, _ = image.get_output_shape(0)
-        x = self.convolution(
-            _Map(_reshape(image, height * width, 3), height, width),
-            "input_proj.proj.0",
-            stride=1,
-        )
-        x = replace(x, tokens=opset13.prelu(x.tokens, _constant(np.array([0.01]))))
-        skips = []
-        for i in range(STAGES):
-            x = self.stage(x, f"encoderlayer_{i}")
-            skips.append(x)
-            x = self.convolution(x, f"dowsample_{i}.conv.0", stride=2)
-        x = self.stage(x, "conv")
-        for i in range(STAGES):
-            x, skip = self.upsample(x, f"upsample_{i}.deconv.0"), skips.pop()
-            x = replace(x, tokens=opset13.concat([x.tokens, skip.tokens], 1))
-            x = self.stage(x, f"decoderlayer_{i}")
-        return _reshape(
-            self.convolution(x, "output_proj.proj.0", stride=1).tokens,
-            1,
-            height,
-            width,
-            3,
-        )
-
-    def stage(self, x: _Map, name: str) -> _Map:
-        """The blocks of one resolution."""
-        for i, block in enumerate(self.uformer.get_submodule(f"{name}.blocks").children()):
-            x = self.block(x, f"{name}.blocks.{i}", cast(LeWinBlock, block))
-        return x
-
-    def block(self, x: _Map, name: str, block: LeWinBlock) -> _Map:
-        """Window attention and LeFF, each with its residual."""
+    def piece(self, piece: Piece, maps: Sequence[_Map]) -> list[Node]:
+        """The tokens of a piece's outputs."""
+        if piece.part == "output":
+            return [self.convolution(maps[0], "output_proj.proj.0", stride=1).tokens]
+        name = f"{_STAGE_NAMES[piece.stage]}.blocks.{piece.block}"
+        if piece.part == "feed":
+            wide, x = maps
+            y = self.depthwise(wide, f"{name}.mlp.dwconv.0")
+            return [opset13.add(x.tokens, self.linear(opset13.gelu(y.tokens, "erf"), f"{name}.mlp.linear2.0"))]
+        x = maps[0] if piece.block else self.entrance(piece.stage, maps)
         y = replace(x, tokens=self.norm(x.tokens, f"{name}.norm1"))
-        tokens = opset13.add(x.tokens, self.attention(y, name, block))
-        wide = opset13.gelu(
-            self.linear(self.norm(tokens, f"{name}.norm2"), f"{name}.mlp.linear1.0"),
-            "erf",
-        )
-        y = self.depthwise(replace(x, tokens=wide), f"{name}.mlp.dwconv.0")
-        narrow = self.linear(opset13.gelu(y.tokens, "erf"), f"{name}.mlp.linear2.0")
-        return replace(x, tokens=opset13.add(tokens, narrow))
+        tokens = opset13.add(x.tokens, self.attention(y, name, cast(LeWinBlock, self.uformer.get_submodule(name))))
+        wide = self.linear(self.norm(tokens, f"{name}.norm2"), f"{name}.mlp.linear1.0")
+        return [tokens, opset13.gelu(wide, "erf")]
+
+    def entrance(self, stage: int, maps: Sequence[_Map]) -> _Map:
+        """From the stage before, and the skip connection, to this one."""
+        if stage == 0:
+            x = self.convolution(maps[0], "input_proj.proj.0", stride=1)
+            return replace(x, tokens=opset13.prelu(x.tokens, _constant(np.array([0.01]))))
+        if stage <= STAGES:
+            return self.convolution(maps[0], f"dowsample_{stage - 1}.conv.0", stride=2)
+        x = self.upsample(maps[0], f"upsample_{stage - STAGES - 1}.deconv.0")
+        return replace(x, tokens=opset13.concat([x.tokens, maps[1].tokens], 1))
 
     def attention(self, x: _Map, name: str, block: LeWinBlock) -> Node:
         """(Shifted) window attention; tokens in raster order again."""
         dim, heads = x.dim, block.attn.heads
         rows, columns = x.height // WINDOW, x.width // WINDOW
         count = rows * columns
-        tokens = _roll(x, block.shift) if block.shift else x.tokens
+        tokens = self.roll(x, block.shift) if block.shift else x.tokens
         # To windows by moving whole rows of pixels: (rows, 8, columns, 8·C) → (rows, columns, 8, 8·C).
         tokens = _transpose(_reshape(tokens, rows, WINDOW, columns, WINDOW * dim), 0, 2, 1, 3)
         if block.modulator is not None:
@@ -162,7 +192,7 @@ class _Builder:
         tokens = self.linear(tokens, f"{name}.attn.proj")
         tokens = _transpose(_reshape(tokens, rows, columns, WINDOW, WINDOW * dim), 0, 2, 1, 3)
         tokens = _reshape(tokens, x.height * x.width, dim)
-        return _roll(replace(x, tokens=tokens), -block.shift) if block.shift else tokens
+        return self.roll(replace(x, tokens=tokens), -block.shift) if block.shift else tokens
 
     def projections(self, name: str, dim: int, heads: int) -> tuple[list[Array], list[Array]]:
         """Weights and biases of query, key and value; the query's carry the scale of the scores."""
@@ -187,6 +217,18 @@ class _Builder:
             self.masks[name] = opset13.parameter(_mask_shape(axis, count), np.float32, name=name)
         return self.masks[name]
 
+    @property
+    def padding(self) -> list[int]:
+        """Rows and columns that convolutions add on each side."""
+        return [int(self.edges), 1]
+
+    def roll(self, x: _Map, shift: int) -> Node:
+        """The tokens moved `shift` pixels left, and up where there are edges, what leaves coming in again."""
+        rows = _reshape(x.tokens, x.height, x.width * x.dim)
+        if self.edges:
+            rows = _turned(rows, 0, shift % x.height, x.height)
+        return _reshape(_turned(rows, 1, shift * x.dim % (x.width * x.dim), x.width * x.dim), x.height * x.width, x.dim)
+
     def linear(self, x: Node, name: str) -> Node:
         """A linear layer on the last axis."""
         return _affine(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
@@ -198,16 +240,16 @@ class _Builder:
         return opset13.add(x, _constant(self.weights[f"{name}.bias"]))
 
     def convolution(self, x: _Map, name: str, *, stride: int) -> _Map:
-        """A convolution padded by one pixel."""
+        """A 3×3 or 4×4 convolution, padded."""
         weight = _constant(self.weights[f"{name}.weight"])
-        y = opset13.convolution(_to_image(x), weight, [stride] * 2, [1, 1], [1, 1], [1, 1])
+        y = opset13.convolution(_to_image(x), weight, [stride] * 2, self.padding, self.padding, [1, 1])
         return self.biased(y, name)
 
     def depthwise(self, x: _Map, name: str) -> _Map:
-        """A 3×3 depth-wise convolution padded by one pixel."""
+        """A 3×3 depth-wise convolution, padded."""
         weight = _constant(self.weights[f"{name}.weight"][:, None])
         return self.biased(
-            opset13.group_convolution(_to_image(x), weight, [1, 1], [1, 1], [1, 1], [1, 1]),
+            opset13.group_convolution(_to_image(x), weight, [1, 1], self.padding, self.padding, [1, 1]),
             name,
         )
 
@@ -249,14 +291,9 @@ def _affine(x: Node, weight: Array, bias: Array) -> Node:
     return opset13.add(opset13.matmul(x, _constant(weight), False, True), _constant(bias))
 
 
-def _roll(x: _Map, shift: int) -> Node:
-    """The tokens moved `shift` pixels up and left, what leaves coming in again; faster than the Roll operation."""
-    rows = _reshape(x.tokens, x.height, x.width * x.dim)
-    for axis, length, step in ((0, x.height, 1), (1, x.width * x.dim, x.dim)):
-        cut = shift * step % length
-        parts: Sequence[tuple[int, int]] = ((cut, length), (0, cut))
-        rows = opset13.concat(
-            [opset13.slice(rows, _integers(a), _integers(b), _integers(1), _integers(axis)) for a, b in parts],
-            axis,
-        )
-    return _reshape(rows, x.height * x.width, x.dim)
+def _turned(rows: Node, axis: int, cut: int, length: int) -> Node:
+    """What lies before `cut` moved behind the rest; faster than the Roll operation."""
+    parts = ((cut, length), (0, cut))
+    return opset13.concat(
+        [opset13.slice(rows, _integers(a), _integers(b), _integers(1), _integers(axis)) for a, b in parts], axis
+    )

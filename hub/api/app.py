@@ -10,10 +10,12 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
-from hub.api import health, models, photos, results, tasks, videos
-from hub.api.docs import DocsPolicy
-from hub.api.problems import Problem, install_problem_handlers
-from hub.api.uploads import UploadGate
+from hub.api import events, lifecycle, live, models, operations, photos, previews, results, tasks, videos
+from hub.api.events import Watch
+from hub.api.gate import describe_gate, protect
+from hub.api.problems import INTERNAL_ERROR, Problem, install_problem_handlers, problems
+from hub.api.requests import RequestNotes
+from hub.api.stopping import StopGate
 from hub.service import VERSION, Hub
 
 DESCRIPTION = """\
@@ -42,21 +44,30 @@ def create_app(hub: Hub) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         # FastAPI's own telemetry and its plain-text body limit stay unused.
+        form_limits={"max_files": 4, "max_fields": 64, "max_part_size": 1 << 16},
         swagger_ui_parameters={"validatorUrl": None, "tryItOutEnabled": True},
         license_info={"name": "MIT", "identifier": "MIT"},
     )
     app.state.hub = hub
+    app.state.watch = Watch(hub)
     install_problem_handlers(app)
-    app.add_middleware(UploadGate, hub=hub)
-    app.add_middleware(DocsPolicy)
-    for module in (photos, videos, tasks, results, models, health):
-        app.include_router(module.router)
-    _describe_problems(app)
+    app.add_middleware(StopGate, hub=hub)
+    protect(app, hub)
+    app.add_middleware(RequestNotes, hub=hub)
+    routers = [
+        module.router for module in (photos, videos, previews, tasks, events, results, lifecycle, models, operations)
+    ]
+    for router in routers:
+        app.include_router(router)
+    app.include_router(live.router)
+    app.state.routes = [route for router in routers for route in router.routes]
+    _describe_problems(app, hub)
     return app
 
 
-def _describe_problems(app: FastAPI) -> None:
-    """Make the OpenAPI document tell of problem documents where FastAPI would tell of its own 422."""
+def _describe_problems(app: FastAPI, hub: Hub) -> None:
+    """Make the OpenAPI document tell of problem documents: the framework's own 422 gives way, what any call may answer
+    is told once."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -71,6 +82,9 @@ def _describe_problems(app: FastAPI) -> None:
             for path in document["paths"].values():
                 for operation in path.values():
                     _replace_validation_answer(operation["responses"])
+                    operation["responses"].setdefault("500", {"$ref": "#/components/responses/InternalError"})
+            describe_gate(document, hub.access)
+            document["components"]["responses"]["InternalError"] = problems(INTERNAL_ERROR)[500]
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -6,11 +6,19 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 
-from hub.api.dependencies import HubOf
-from hub.api.problems import example, problems
+from hub.api.dependencies import CallerOf, HubOf, IdempotencyKey, VisiblePhoto
+from hub.api.lanes import SUBMISSIONS
+from hub.api.problems import problems
 from hub.api.schemas import TaskStarted, TaskStatus, task_status
-from hub.api.submission import NO_SUCH_TASK, ModelName, Strength, TaskType, started, submission_responses
-from hub.jobs.model import Kind
+from hub.api.submission import (
+    PHOTO_PROBLEMS,
+    TASK_PROBLEMS,
+    ModelName,
+    Strength,
+    TaskType,
+    started,
+    submission_responses,
+)
 from hub.service import PhotoOptions
 
 router = APIRouter(prefix="/api", tags=["Photos"])
@@ -23,25 +31,13 @@ router = APIRouter(prefix="/api", tags=["Photos"])
     response_description="Accepted; poll the address in `Location`.",
     responses=submission_responses(
         "image_file",
-        example(
-            413,
-            "too_many_pixels",
-            "The picture has 20000 by 20000 pixels (400.0 megapixels); at most 100 megapixels are allowed.",
-            width=20_000,
-            height=20_000,
-            max_pixels=100_000_000,
-        ),
-        example(
-            415,
-            "not_an_image",
-            "The file is a PDF document, not a photo. Send JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, HEIC, JPEG 2000, "
-            "PSD, ICO, TGA, PPM, or a camera's raw file.",
-        ),
-        example(422, "damaged_image", "The file is damaged: its header makes no sense. Send an undamaged copy."),
+        *PHOTO_PROBLEMS,
     ),
 )
+@SUBMISSIONS.endpoint
 def process_image(
     hub: HubOf,
+    caller: CallerOf,
     request: Request,
     response: Response,
     image_file: Annotated[UploadFile, File(description="The photo: JPEG, PNG, WebP, TIFF, BMP, AVIF, HEIC or raw.")],
@@ -63,6 +59,7 @@ def process_image(
     quality: Annotated[
         int, Form(ge=1, le=100, description="For the lossy formats; 100 is the best.", examples=[95])
     ] = 95,
+    idempotency_key: IdempotencyKey = None,
 ) -> TaskStarted:
     """Queue a photo. Everything that its header can show is checked before the answer.
 
@@ -76,7 +73,9 @@ def process_image(
         output_format=output_format,
         quality=quality,
     )
-    job = hub.submit_photo(image_file.file, image_file.filename or "", options)
+    job = hub.submit_photo(
+        image_file.file, image_file.filename or "", options, owner=caller.owner, idempotency_key=idempotency_key
+    )
     return started(job, "Image processing task started.", request, response)
 
 
@@ -84,8 +83,8 @@ def process_image(
     "/image_status/{task_id}",
     summary="How far a photo is",
     response_description="The task's state; `status` tells which of the shapes it has.",
-    responses=problems(NO_SUCH_TASK),
+    responses=problems(*TASK_PROBLEMS),
 )
-def image_status(hub: HubOf, task_id: str) -> TaskStatus:
+async def image_status(task: VisiblePhoto) -> TaskStatus:
     """Poll every 2-5 seconds as long as `status` is `pending` or `processing`."""
-    return task_status(hub.view(task_id, Kind.IMAGE))
+    return task_status(task)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -13,7 +15,20 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from hub.errors import Busy, Cancelled, Conflict, HubError, InvalidInput, NotFound, TooLarge, UnsupportedMedia
+from hub.disk import disk_full
+from hub.errors import (
+    Busy,
+    Cancelled,
+    Conflict,
+    Forbidden,
+    HubError,
+    InvalidInput,
+    NotFound,
+    TooLarge,
+    TooManyRequests,
+    Unauthorized,
+    UnsupportedMedia,
+)
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +38,10 @@ _STATUS: Mapping[type[HubError], int] = {
     InvalidInput: 422,
     UnsupportedMedia: 415,
     TooLarge: 413,
+    Unauthorized: 401,
+    Forbidden: 403,
     NotFound: 404,
+    TooManyRequests: 429,
     Conflict: 409,
     Busy: 503,
     Cancelled: 409,
@@ -39,6 +57,13 @@ _CODES: Mapping[int, str] = {
 }
 
 
+CHALLENGE = 'Bearer realm="Uformer Hub"'
+"""What WWW-Authenticate says: how a key is given; X-API-Key does as well."""
+
+
+RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+
+
 class BodyRefused(HTTPException):
     """A body that was stopped while it streamed in; an HTTPException, since form parsers turn other errors into 400."""
 
@@ -47,10 +72,22 @@ class BodyRefused(HTTPException):
         self.error = error
 
 
+class ProblemResponse(JSONResponse):
+    """A problem document; what no encoding can hold, such as half of a surrogate pair, becomes a question mark."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        """The document in UTF-8."""
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
+            "utf-8", "replace"
+        )
+
+
 class FieldError(BaseModel):
     """One field that did not validate."""
 
-    loc: list[str | int] = Field(description="Where: `body` or `path`, then the field's name.")
+    loc: list[str | int] = Field(description="Where: `body`, `query` or `header`, then the field's name.")
     msg: str = Field(description="What is wrong with it.")
     type: str = Field(description="Machine-readable kind of error.")
 
@@ -85,7 +122,7 @@ def problem_response(
         "detail": detail,
         "code": code,
     }
-    return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+    return ProblemResponse(body, status_code=status, headers=headers)
 
 
 def root_path_of(request: Request) -> str:
@@ -101,7 +138,11 @@ def status_of(error: HubError) -> int:
 
 def hub_error_response(error: HubError) -> JSONResponse:
     """The answer to an error that the hub raised on purpose."""
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Busy) else None
+    headers: dict[str, str] = {}
+    if isinstance(error, Busy | TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = CHALLENGE
     return problem_response(status_of(error), error.code, error.message, data=error.data, headers=headers)
 
 
@@ -127,9 +168,30 @@ def problems(*examples: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
             },
         )
         entry["content"][MEDIA_TYPE]["examples"][item["summary"]] = item
-        if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            entry["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+        if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+            entry["headers"] = RETRY_AFTER
+        if status == HTTPStatus.UNAUTHORIZED:
+            entry["headers"] = {"WWW-Authenticate": {"description": "How to give a key.", "schema": {"type": "string"}}}
     return responses
+
+
+_FRAMEWORK_CANNOT_PARSE = "There was an error parsing the body"
+BAD_BODY = example(400, "bad_request", "The body cannot be read; send what Content-Type says, such as JSON in UTF-8.")
+INTERNAL_ERROR = example(500, "internal_error", "The hub failed to answer; its log says why.")
+DATABASE_AWAY = example(503, "database_unavailable", "The jobs database does not answer; please try again later.")
+
+
+def wrong_switch(name: str) -> dict[str, Any]:
+    """The documented answer to a query's switch that is neither true nor false."""
+    message = "Input should be a valid boolean, unable to interpret input"
+    fault = {"loc": ["query", name], "msg": message, "type": "bool_parsing"}
+    return example(422, "invalid_request", f"{name}: {message}", errors=[fault])
+
+
+def missing_field(place: str, name: str) -> dict[str, Any]:
+    """The documented answer to a request without a field that it needs."""
+    fault = {"loc": [place, name], "msg": "Field required", "type": "missing"}
+    return example(422, "invalid_request", f"{name}: Field required", errors=[fault])
 
 
 async def _on_hub_error(_: Request, error: Exception) -> JSONResponse:
@@ -141,26 +203,51 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type only
     if isinstance(error, BodyRefused):
         return hub_error_response(error.error)
-    detail = error.detail
+    if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
+        return hub_error_response(
+            disk_full()
+        )  # The parser of forms puts files on the disk, and takes that for its own.
+    detail, headers = error.detail, dict(error.headers or {})
     if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
         detail = f"There is nothing at {request.url.path}; {root_path_of(request)}/docs lists every address."
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        detail = f"{request.method} is not possible at {request.url.path}; use {allowed}."
+        allowed = _methods_at(request) or headers.get("Allow", "")
+        headers["Allow"] = allowed
+        detail = f"{request.method} is not possible at {request.url.path}; use {allowed or 'another address'}."
+    elif error.status_code == HTTPStatus.BAD_REQUEST and detail == _FRAMEWORK_CANNOT_PARSE:
+        detail = BAD_BODY["value"]["detail"]
     code = _CODES.get(error.status_code, HTTPStatus(error.status_code).phrase.lower().replace(" ", "_"))
-    return problem_response(error.status_code, code, detail, headers=error.headers)
+    return problem_response(error.status_code, code, detail, headers=headers)
+
+
+def _methods_at(request: Request) -> str:
+    """Every method that the requested path takes; the framework names those of the first route alone."""
+    path = request.scope["path"].removeprefix(root_path_of(request))
+    routes = getattr(request.app.state, "routes", ())
+    methods = {method for route in routes if route.path_regex.match(path) for method in route.methods}
+    return ", ".join(sorted(methods))
 
 
 async def _on_invalid_request(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type only
     fields = [{key: item[key] for key in ("loc", "msg", "type")} for item in error.errors()]
-    detail = "; ".join(f"{'.'.join(str(part) for part in field['loc'][1:])}: {field['msg']}" for field in fields)
+    detail = "; ".join(_explain(field) for field in fields)
     return problem_response(422, "invalid_request", detail, data={"errors": fields})
+
+
+def _explain(field: Mapping[str, Any]) -> str:
+    """What is wrong with a field, or with a body of which no field could be read."""
+    place, *name = field["loc"]
+    if field["type"] == "json_invalid":
+        return f"The body is not JSON: there is something wrong at character {name[0]}."
+    if not name and field["type"] != "missing":
+        return "The body is not an object; send a JSON object with Content-Type: application/json."
+    return f"{'.'.join(map(str, name)) or place}: {field['msg']}"
 
 
 async def _on_defect(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem_response(500, "internal_error", "The hub failed to answer; its log says why.")
+    return problem_response(500, "internal_error", INTERNAL_ERROR["value"]["detail"])
 
 
 def install_problem_handlers(app: FastAPI) -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from anyio import CancelScope
+from fastapi import APIRouter, Depends, Request
+from fastapi import Path as UrlPath
 from fastapi.responses import FileResponse, Response
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -10,8 +17,10 @@ from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
 from hub.api.dependencies import HubOf
+from hub.api.lanes import RESULTS
 from hub.api.problems import example, problems
 from hub.errors import NotFound
+from hub.service import Hub
 
 router = APIRouter(tags=["Results"])
 
@@ -68,18 +77,61 @@ class ResultResponse(FileResponse):
         await super().__call__(scope, receive, unless_refused)
 
 
+ResultName = Annotated[
+    str,
+    UrlPath(
+        description="What follows `/static_results/` in `result_path`.",
+        examples=["images/denoise/processed/1678886400_a1b2c3d4_Zk3vV1pXo0J9c2QyT5rWbA_enhanced_image.jpg"],
+    ),
+]
+
+
+async def _held(hub: HubOf, result_name: ResultName) -> AsyncIterator[Path]:
+    """The file, kept from being deleted until the response has ended or its client is gone.
+
+    What could block runs on threads: the last reader of a deleted result is the one that removes it.
+    """
+    reading = await RESULTS.run(_open, hub, f"/static_results/{result_name}")
+    try:
+        yield reading.path
+    finally:
+        with CancelScope(shield=True):
+            await RESULTS.run(reading.release.close)
+
+
+class _Reading(NamedTuple):
+    path: Path
+    release: ExitStack
+
+
+def _open(hub: Hub, result_path: str) -> _Reading:
+    """Hold a result. Raises NotFound for all that is none, and for files of kinds that the hub never makes."""
+    with ExitStack() as stack:
+        path = stack.enter_context(hub.files.reading(result_path))
+        if path.suffix.lower() not in MEDIA_TYPES:
+            raise _no_result()
+        return _Reading(path, stack.pop_all())
+
+
+def _no_result() -> NotFound:
+    return NotFound("result_not_found", "There is no such result; it may have been deleted.")
+
+
+HeldFile = Annotated[Path, Depends(_held)]
+
+
 # The route that answers takes HEAD too; the one below documents it, since one operation has one method there.
 @router.api_route(_PATH, methods=["GET", "HEAD"], include_in_schema=False)
-def serve_result(hub: HubOf, request: Request, result_name: str) -> Response:
+@RESULTS.endpoint
+def serve_result(path: HeldFile, request: Request) -> Response:
     """The file; nothing but finished results is ever served."""
-    path = hub.result_file(f"/static_results/{result_name}")
-    media_type = MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
-    try:
-        state = path.stat()
-    except FileNotFoundError as error:
-        raise NotFound("result_not_found", "There is no such result; it may have been deleted.") from error
+    media_type = MEDIA_TYPES[path.suffix.lower()]
     policy = _CLIP_POLICY if media_type.startswith("video/") else _POLICY
     headers = {**_HEADERS, "Content-Security-Policy": policy}
+    try:
+        state = path.stat()
+    except FileNotFoundError as error:  # Its job has made another one, of another format.
+        raise _no_result() from error
     response = ResultResponse(path, headers=headers, media_type=media_type, stat_result=state)
     if _CONDITIONS.is_not_modified(response.headers, request.headers):
         return NotModifiedResponse(response.headers)
@@ -107,6 +159,6 @@ def serve_result(hub: HubOf, request: Request, result_name: str) -> Response:
         ),
     },
 )
-def get_result(hub: HubOf, request: Request, result_name: str) -> Response:
+async def get_result(path: HeldFile, request: Request) -> Response:
     """`result_path` of a completed task leads here. Byte ranges and conditional requests are understood."""
-    return serve_result(hub, request, result_name)
+    return await serve_result(path, request)

@@ -1,4 +1,4 @@
-"""What the REST face answers, as models: they are the OpenAPI document's schemas."""
+"""States of tasks as they go over the wire; these models are the OpenAPI document's schemas."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from hub.api.dependencies import EXAMPLE_ID
 from hub.jobs.manager import JobView
-from hub.jobs.model import Status
+from hub.jobs.model import Kind, Status
 
-EXAMPLE_ID = "a1b2c3d4-e5f6-7890-a1b2-c3d4e5f67890"
-_RESULT = "/static_results/images/denoise/processed/1678886400_a1b2c3d4_Zk3vV1pXo0J9c2QyT5rWbA_enhanced_image.jpg"
+EXAMPLE_RESULT = (
+    "/static_results/images/denoise/processed/1678886400_a1b2c3d4_Zk3vV1pXo0J9c2QyT5rWbA_enhanced_image.jpg"
+)
 _CLIP = "/static_results/videos/denoise/processed/1678886400_a1b2c3d4_5b0c9f31e7a24d68902f1c77_enhanced_clip.mp4"
 
 
@@ -61,7 +63,7 @@ class CompletedStatus(BaseModel):
     result_path: str = Field(
         description="Put the server's base address before it to get the result's URL. It cannot be guessed: "
         "who knows it may read the result.",
-        examples=[_RESULT],
+        examples=[EXAMPLE_RESULT],
     )
     result: dict[str, Any] = Field(
         description="What was done: size, format, model, tiles, time, notes.",
@@ -125,6 +127,23 @@ class VideoCompletedStatus(CompletedStatus):
     )
 
 
+class InstallCompletedStatus(BaseModel):
+    """The models are installed; there is no file to fetch."""
+
+    status: Literal["completed"]
+    progress: Literal[100]
+    result: dict[str, Any] = Field(
+        description="What was installed, what had been before, and the time it took.",
+        examples=[
+            {
+                "installed": [{"name": "denoise_b", "bytes": 203520112, "seconds": 21.4}],
+                "already_installed": ["denoise_16"],
+                "seconds": 21.5,
+            }
+        ],
+    )
+
+
 class FailedStatus(BaseModel):
     """The job ended without a result."""
 
@@ -170,7 +189,10 @@ VideoStatus = Annotated[
     Field(discriminator="status"),
 ]
 
-FinishedStatus = Annotated[CompletedStatus | FailedStatus | CancelledStatus, Field(discriminator="status")]
+InstallStatus = Annotated[
+    PendingStatus | ProcessingStatus | InstallCompletedStatus | FailedStatus | CancelledStatus,
+    Field(discriminator="status"),
+]
 
 
 def task_status(view: JobView) -> TaskStatus:
@@ -221,69 +243,25 @@ def video_status(view: JobView) -> VideoStatus:
             return status
 
 
-class ModelControl(BaseModel):
-    """One model a page can offer."""
-
-    value: str = Field(description="What to send as `model_name`.", examples=["denoise_16"])
-    text: str = Field(description="What to show.", examples=["Uformer-16: any noise, fast"])
-    installed: bool = Field(description="Whether its weights are here; else they are fetched on first use if allowed.")
-    default: bool = Field(description="Whether it is taken when `model_name` is left out.")
-    description: str = Field(
-        examples=["A small denoiser for noise of unknown kind and strength, JPEG artefacts included."]
-    )
-    licence: str | None = Field(description="The licence of its weights.", examples=["MIT"])
-    problem: str | None = Field(description="Why a model file cannot be used.", examples=[None])
+def install_status(view: JobView) -> InstallStatus:
+    """The state of an install as it goes over the wire."""
+    if view.job.status is Status.COMPLETED:
+        return InstallCompletedStatus(status="completed", progress=100, result=view.job.result or {})
+    status = task_status(view)
+    if isinstance(status, CompletedStatus):
+        raise TypeError("Only photos and videos have a result to fetch.")
+    return status
 
 
-class TaskControl(BaseModel):
-    """One task and its models."""
-
-    display_name: str = Field(examples=["Denoise"])
-    default_model: str | None = Field(examples=["denoise_16"])
-    models: list[ModelControl]
-
-
-class PatchControl(BaseModel):
-    """The patch processing switch."""
-
-    available: bool
-    default_checked: bool
-
-
-class PageControl(BaseModel):
-    """The switches of one page."""
-
-    patch_processing: PatchControl
-
-
-class PageControls(BaseModel):
-    """The switches of every page."""
-
-    live: PageControl
-    image: PageControl
-    video: PageControl
-
-
-class Limits(BaseModel):
-    """What an upload may be at most."""
-
-    max_upload_mb: int = Field(examples=[512])
-    max_megapixels: float = Field(description="Of a photo.", examples=[100.0])
-    max_video_megapixels: float = Field(description="Of a clip's picture.", examples=[36.0])
-    max_video_seconds: float = Field(examples=[14400.0])
-    max_video_frames: int = Field(examples=[1000000])
-
-
-class Controls(BaseModel):
-    """All that a page needs to build itself."""
-
-    tasks: dict[str, TaskControl]
-    page_controls: PageControls
-    output_formats: list[str] = Field(
-        description="Of photos.", examples=[["same", "png", "jpeg", "webp", "tiff", "avif"]]
-    )
-    codecs: list[str] = Field(description="Of videos.", examples=[["h264", "h265", "av1", "vp9", "prores", "lossless"]])
-    limits: Limits
+def any_status(view: JobView) -> TaskStatus | VideoStatus | InstallStatus:
+    """The state of a task as its kind has it."""
+    match view.job.kind:
+        case Kind.IMAGE:
+            return task_status(view)
+        case Kind.VIDEO:
+            return video_status(view)
+        case Kind.INSTALL:
+            return install_status(view)
 
 
 class Health(BaseModel):

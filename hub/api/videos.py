@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from pydantic.json_schema import SkipJsonSchema
 
-from hub.api.dependencies import HubOf
+from hub.api.dependencies import CallerOf, HubOf, IdempotencyKey, VisibleVideo
+from hub.api.lanes import SUBMISSIONS
 from hub.api.problems import example, problems
 from hub.api.schemas import TaskStarted, VideoStatus
 from hub.api.schemas import video_status as status_of_video
-from hub.api.submission import NO_SUCH_TASK, ModelName, Strength, TaskType, started, submission_responses
-from hub.jobs.model import Kind
+from hub.api.submission import (
+    TASK_PROBLEMS,
+    ModelName,
+    Strength,
+    TaskType,
+    started,
+    submission_responses,
+)
 from hub.service import VideoOptions
 
 router = APIRouter(prefix="/api", tags=["Videos"])
@@ -75,8 +83,10 @@ router = APIRouter(prefix="/api", tags=["Videos"])
         ),
     ),
 )
+@SUBMISSIONS.endpoint
 def process_video(
     hub: HubOf,
+    caller: CallerOf,
     request: Request,
     response: Response,
     video_file: Annotated[
@@ -102,7 +112,7 @@ def process_video(
         ),
     ] = 18,
     temporal: Annotated[
-        bool | None,
+        bool | SkipJsonSchema[None],
         Form(
             description="Smooth the result over time, along motion, against flicker. Left out: on for `denoise`, off "
             "otherwise.",
@@ -110,13 +120,22 @@ def process_video(
         ),
     ] = None,
     start: Annotated[
-        float | None,
-        Form(description="Seconds of presentation time: frames from here on. Left out: from the first.", examples=[2]),
+        float | SkipJsonSchema[None],
+        Form(
+            allow_inf_nan=False,
+            description="Seconds of presentation time: frames from here on. Left out: from the first.",
+            examples=[2],
+        ),
     ] = None,
     end: Annotated[
-        float | None,
-        Form(description="Seconds of presentation time: frames before. Left out: to the last.", examples=[7.5]),
+        float | SkipJsonSchema[None],
+        Form(
+            allow_inf_nan=False,
+            description="Seconds of presentation time: frames before. Left out: to the last.",
+            examples=[7.5],
+        ),
     ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> TaskStarted:
     """Queue a clip. Everything that its header can show is checked before the answer.
 
@@ -133,7 +152,9 @@ def process_video(
         start=start,
         end=end,
     )
-    job = hub.submit_video(video_file.file, video_file.filename or "", options)
+    job = hub.submit_video(
+        video_file.file, video_file.filename or "", options, owner=caller.owner, idempotency_key=idempotency_key
+    )
     return started(job, "Video processing task started.", request, response)
 
 
@@ -141,11 +162,11 @@ def process_video(
     "/video_status/{task_id}",
     summary="How far a video is",
     response_description="The task's state; `status` tells which of the shapes it has.",
-    responses=problems(NO_SUCH_TASK),
+    responses=problems(*TASK_PROBLEMS),
 )
-def video_status(hub: HubOf, task_id: str) -> VideoStatus:
+async def video_status(task: VisibleVideo) -> VideoStatus:
     """Poll every 2-5 seconds as long as `status` is `pending` or `processing`.
 
     A `failed` video that is `resumable` goes on with `POST /api/tasks/{task_id}/resume`.
     """
-    return status_of_video(hub.view(task_id, Kind.VIDEO))
+    return status_of_video(task)

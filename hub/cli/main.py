@@ -116,6 +116,9 @@ def build_parser() -> argparse.ArgumentParser:
     settings = commands.add_parser("settings", help="list every HUB_ setting: its value, default and meaning")
     settings.set_defaults(run=_settings)
 
+    key = commands.add_parser("key", help="make a key for the API, and the digest that HUB_API_KEYS takes")
+    key.set_defaults(run=_key)
+
     serve = commands.add_parser("serve", help="serve the page and the API, like `python app.py`")
     serve.set_defaults(run=_serve)
     return parser
@@ -143,6 +146,13 @@ def _settings(_args: argparse.Namespace, settings: Settings) -> int:
     from hub.cli.settings import describe
 
     sys.stdout.write(describe(settings))
+    return 0
+
+
+def _key(_args: argparse.Namespace, _settings: Settings) -> int:
+    from hub.cli.key import make_key
+
+    sys.stdout.write(make_key())
     return 0
 
 

@@ -11,7 +11,7 @@ from hub.settings import Settings
 
 
 def shown(value: Any) -> str:
-    """A value as one would write it in the environment, without the password of a URL."""
+    """A value as one would write it in the environment, without passwords and keys."""
     if value is None:
         return ""
     text = str(value) if isinstance(value, str | Path) else json.dumps(value)

@@ -3,7 +3,7 @@
 from hub.engine.engine import Engine, EngineStatus
 from hub.engine.errors import EngineStopped
 from hub.engine.models import ModelStatus
-from hub.engine.queue import Priority
 from hub.engine.session import EngineSession
+from hub.engine.shares import Priority
 
 __all__ = ["Engine", "EngineSession", "EngineStatus", "EngineStopped", "ModelStatus", "Priority"]

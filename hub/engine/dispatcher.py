@@ -4,42 +4,29 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from hub.courtesy import step_back
+from hub.engine.batches import Counters, Running, attempt, closed, context_of, fail, reason_to_drop, settle
 from hub.engine.errors import EngineStopped
 from hub.engine.models import ModelPool
-from hub.engine.queue import Lane, Priority, Tile, TileKind, TileQueue
+from hub.engine.queue import Lane, Tile, TileKind, TileQueue
+from hub.engine.shares import Priority
 from hub.engine.sizing import BatchSizer
-from hub.errors import Cancelled
 from uformer.backends import Backend, OutOfMemory
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Counters:
-    """What the batch loop has done since it was made.
-
-    fill: sum over batches of tiles / capacity.
-    busy_seconds: time spent in backends, failed batches included.
-    """
-
-    batches: int = 0
-    tiles: int = 0
-    fill: float = 0.0
-    busy_seconds: float = 0.0
-    failed_batches: int = 0
-    out_of_memory: int = 0
-
-
 class Dispatcher:
     """Runs the tiles of all lanes, batch by batch, in one thread; its other methods may be called from any.
+
+    A batch that takes long gives way to more urgent tiles wherever its backend lets it: their batch runs inside it, in
+    the same thread, and may be interrupted in turn.
 
     A tile belongs to the queue or to the running batch, under the lock; whoever takes it out settles its future.
 
@@ -61,6 +48,11 @@ class Dispatcher:
         self._counters = Counters()
         self._thread: threading.Thread | None = None
         self._accepting = False
+        # Of the engine's thread alone: the batches that have begun, each interrupted by the next; whether one of them
+        # left too little memory for another; and what went wrong while one was interrupted.
+        self._running: list[Running] = []
+        self._cramped = False
+        self._failure: Exception | None = None
 
     @property
     def running(self) -> bool:
@@ -96,7 +88,7 @@ class Dispatcher:
         """Drop a lane and its waiting tiles."""
         with self._work:
             tiles = self._queue.close_lane(lane)
-        _fail(tiles, _closed)
+        fail(tiles, closed)
 
     def admit(self, kind: TileKind, max_batch: int) -> None:
         """Note the backend's limit for tiles of `kind`; needed before the first of them is submitted."""
@@ -115,7 +107,7 @@ class Dispatcher:
                 raise EngineStopped
             for tile in tiles:
                 if not tile.lane.open:
-                    raise _closed()
+                    raise closed()
                 self._queue.add(tile)
             self._work.notify_all()
 
@@ -141,6 +133,8 @@ class Dispatcher:
         return self._sizer.capacity(kind, budget)
 
     def _loop(self) -> None:
+        step_back()
+        self._cramped, self._failure = False, None
         try:
             while self._step():
                 pass
@@ -148,7 +142,7 @@ class Dispatcher:
             with self._work:
                 self._accepting = False
                 tiles = [tile for lane in self._queue.lanes() for tile in lane.drop()]
-            _fail(tiles, EngineStopped)
+            fail(tiles, EngineStopped)
 
     def _step(self) -> bool:
         """Wait for tiles and run one batch; False once told to stop."""
@@ -156,116 +150,118 @@ class Dispatcher:
             self._work.wait_for(lambda: self._queue or not self._accepting)
             if not self._accepting:
                 return False
+        self._run_next()
+        self._cramped = False
+        if self._failure is not None:
+            raise self._failure
+        return True
+
+    def _run_next(self) -> bool:
+        """Run the batch whose turn it is; False if that is none, or the one that has begun."""
+        running = self._running[-1].priority if self._running else None
+        with self._work:
             lanes = [lane for lane in self._queue.lanes() if lane]
         self._drop_cancelled(lanes)
         with self._work:
-            batch = self._queue.next_batch(self._capacity, self._sizer.tile_ms)
+            batch = self._queue.next_batch(self._capacity, self._sizer.tile_ms, running)
             if not batch:
-                return True
+                return False
             room = 1 if batch[0].alone else self._capacity(batch[0].kind)
-            # The waiting tile's session held the model until now; the batch holds it on, should the session close.
-            model = self._pool.pin(batch[0].kind.model)
+            try:
+                # The waiting tile's session held the model until now; the batch holds it on, should the session close.
+                model = self._pool.pin(batch[0].kind.model)
+            except BaseException:
+                fail(batch, EngineStopped)
+                raise
         try:
-            self._run(model.backend, batch, room)
+            context_of(batch).run(self._run, model.backend, batch, room)
         finally:
             self._pool.unpin(model)
         return True
 
+    def _contested(self, running: Running) -> bool:
+        """Whether somebody more urgent is there who may send tiles while the batch runs."""
+        with self._work:
+            return any(self._queue.lanes(priority) for priority in Priority if priority < running.priority)
+
+    def _give_way(self) -> None:
+        """Run the more urgent batches whose turn it is now; called by backends in the middle of a batch.
+
+        Nothing is raised here, for the batch in the middle of which it would be raised is not to blame.
+        """
+        interrupted = self._running[-1]
+        try:
+            self._charge(interrupted)
+            while self._overtaken(interrupted) and self._run_next():
+                pass
+        except Exception as error:  # noqa: BLE001 - raised as soon as the interrupted batches have ended
+            self._failure = error
+        interrupted.since = self._clock()
+
+    def _overtaken(self, running: Running) -> bool:
+        if self._cramped or self._failure is not None:
+            return False
+        with self._work:
+            return self._accepting and self._queue.overtakes(running.priority)
+
+    def _charge(self, running: Running) -> None:
+        """Account for the time that the innermost batch took since it began or went on."""
+        now = self._clock()
+        seconds, running.since = now - running.since, now
+        running.seconds += seconds
+        with self._work:
+            self._queue.charge(running.tiles, seconds * 1000, [outer.priority for outer in self._running[:-1]])
+
     def _drop_cancelled(self, lanes: Collection[Lane]) -> None:
         # Without the lock: `cancelled` is the job's code and may take locks of its own.
         for lane in lanes:
-            reason = _reason_to_drop(lane)
+            reason = reason_to_drop(lane)
             if reason is not None:
                 with self._work:
                     tiles = lane.drop()
                 for tile in tiles:
-                    _settle(tile, reason)
+                    settle(tile, reason)
 
     def _run(self, backend: Backend, batch: list[Tile], room: int) -> None:
         """Run one batch and settle its tiles, or queue them again in smaller batches."""
         kind, count = batch[0].kind, len(batch)
-        started = self._clock()
+        running = Running(batch, self._clock())
+        self._running.append(running)
         try:
-            outcome = _attempt(backend, [tile.pixels for tile in batch])
+            outcome = attempt(backend, [tile.pixels for tile in batch], self._give_way, likely=self._contested(running))
+            self._charge(running)
         except BaseException:
-            _fail(batch, EngineStopped)
+            fail(batch, EngineStopped)
             raise
-        seconds = self._clock() - started
+        finally:
+            self._running.pop()
+        seconds = running.seconds
+        # What does not fit beside an interrupted batch may fit once that has ended.
+        crowded = isinstance(outcome, OutOfMemory) and count == 1 and bool(self._running)
+        self._cramped |= crowded
         with self._work:
-            self._queue.charge(batch, seconds * 1000)
-            self._count(outcome, count, room, seconds)
+            self._counters = self._counters.after(outcome, count, room, seconds)
             if isinstance(outcome, OutOfMemory):
                 self._sizer.ran_out_of_memory(kind, count)
             elif not isinstance(outcome, Exception):
                 self._sizer.ran(kind, count, seconds * 1000)
         if not isinstance(outcome, Exception):
             for tile, pixels in zip(batch, outcome, strict=True):
-                _settle(tile, pixels)
-        elif count == 1:
-            _settle(batch[0], outcome)
+                settle(tile, pixels)
+        elif count == 1 and not crowded:
+            settle(batch[0], outcome)
         else:
             self._retry(batch, outcome)
-
-    def _count(self, outcome: NDArray[Any] | Exception, tiles: int, room: int, seconds: float) -> None:
-        now = self._counters
-        now = replace(now, busy_seconds=now.busy_seconds + seconds)
-        if not isinstance(outcome, Exception):
-            now = replace(now, batches=now.batches + 1, tiles=now.tiles + tiles, fill=now.fill + min(1.0, tiles / room))
-        else:
-            out_of_memory = now.out_of_memory + isinstance(outcome, OutOfMemory)
-            now = replace(now, failed_batches=now.failed_batches + 1, out_of_memory=out_of_memory)
-        self._counters = now
 
     def _retry(self, batch: list[Tile], error: Exception) -> None:
         """Queue a failed batch's tiles again: in smaller batches if memory ran out, else each by itself."""
         if not isinstance(error, OutOfMemory):
-            log.warning("A batch of %d tiles failed and is retried tile by tile: %s", len(batch), error)
+            for lane in {tile.lane for tile in batch}:
+                words = "A batch of %d tiles failed and is retried tile by tile: %s"
+                lane.context.copy().run(log.warning, words, len(batch), error)
             for tile in batch:
                 tile.alone = True
         with self._work:
             self._queue.put_back(tile for tile in batch if tile.lane.open and not tile.future.cancelled())
             orphans = [tile for tile in batch if not tile.lane.open]
-        _fail(orphans, _closed)
-
-
-def _attempt(backend: Backend, pixels: Sequence[NDArray[Any]]) -> NDArray[np.float32] | Exception:
-    """Run tiles of one shape and type as a batch; returns the results, or what went wrong.
-
-    A function of its own so that a returned exception's traceback holds neither itself nor the tiles' futures.
-    """
-    try:
-        batch = pixels[0][np.newaxis] if len(pixels) == 1 else np.stack(pixels)
-        outputs = backend.run(batch)
-    except (OutOfMemory, MemoryError) as error:
-        # A fresh exception: the caught one's traceback would keep the tensors that did not fit alive.
-        return OutOfMemory(str(error) or "Out of memory.")
-    except Exception as error:  # noqa: BLE001 - goes to the session whose tile is at fault
-        return error
-    if outputs.shape != batch.shape:
-        return RuntimeError(f"Backend {backend.name} returned shape {outputs.shape} for a batch of {batch.shape}.")
-    return outputs
-
-
-def _fail(tiles: Iterable[Tile], error: Callable[[], Exception]) -> None:
-    for tile in tiles:
-        _settle(tile, error())
-
-
-def _settle(tile: Tile, outcome: NDArray[Any] | Exception) -> None:
-    if not tile.future.set_running_or_notify_cancel():
-        return
-    if isinstance(outcome, Exception):
-        tile.future.set_exception(outcome)
-    else:
-        tile.future.set_result(outcome)
-
-
-def _reason_to_drop(lane: Lane) -> Exception | None:
-    try:
-        return Cancelled() if lane.cancelled is not None and lane.cancelled() else None
-    except Exception as error:  # noqa: BLE001 - goes to the session whose callback failed
-        return error
-
-
-def _closed() -> Cancelled:
-    return Cancelled("The session was closed.")
+        fail(orphans, closed)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from hub.engine.dispatcher import Dispatcher
 from hub.engine.models import ModelPool, ModelStatus
-from hub.engine.queue import Lane, Priority
+from hub.engine.queue import Lane
 from hub.engine.session import EngineSession
+from hub.engine.shares import Priority
 from uformer.backends import Backend
 
 

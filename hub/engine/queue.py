@@ -1,6 +1,6 @@
 """Which tiles form the next batch: pure bookkeeping, without threads, locks or clocks.
 
-A lane is one session's waiting tiles. The lane whose turn it is in the most urgent priority leads a batch with its
+A lane is one session's waiting tiles. The lane whose turn it is in the priority whose turn it is leads a batch with its
 oldest tile; the batch is then dealt out among all lanes that hold tiles of the same kind. The batches that follow keep
 to the same graphs for a slice of time, because a backend may take long to load others.
 """
@@ -12,20 +12,13 @@ import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
+from contextvars import copy_context
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 
 from numpy.typing import NDArray
 
-
-class Priority(IntEnum):
-    """Whose tiles go first: a lower number is more urgent."""
-
-    LIVE = 0
-    IMAGE = 1
-    VIDEO = 2
-
+from hub.engine.shares import Priority, Shares
 
 Graph = tuple[str, int, int]
 
@@ -75,6 +68,7 @@ class Lane:
     cancelled: asked by the owner of the queue before each batch, never by the queue.
     served: milliseconds of accelerator time, and last_turn, among equals: who had a tile in a batch longest ago leads.
     fresh: no tile of it was ever in a batch.
+    context: that of the session, task's id in the log included; what is done for its tiles is done in a copy of it.
     """
 
     def __init__(self, priority: Priority, cancelled: Callable[[], bool] | None = None) -> None:
@@ -84,6 +78,7 @@ class Lane:
         self.served = 0.0
         self.last_turn = 0
         self.fresh = True
+        self.context = copy_context()
         self._groups: dict[Group, deque[Tile]] = {}
 
     def __len__(self) -> int:
@@ -149,9 +144,10 @@ class _Slice:
 class TileQueue:
     """The waiting tiles of all sessions, and the policy that picks the next batch.
 
-    Strict between priorities. Within one priority, lanes share the accelerator's time and not its tiles: the lane that
-    was served least leads, so neither a deep queue nor costly tiles buy a larger share. With tiles of equal cost that
-    is plain round-robin. A lane that was idle starts level with the others: idleness earns no credit.
+    Between priorities the most urgent goes first, within limits: see Shares. Within one priority, lanes share the
+    accelerator's time and not its tiles: the lane that was served least leads, so neither a deep queue nor costly tiles
+    buy a larger share. With tiles of equal cost that is plain round-robin. A lane that was idle starts level with the
+    others: idleness earns no credit.
 
     slice_ms: predicted milliseconds for which a priority keeps to the graphs of the lane that leads, and to lanes that
     need the same; so a lane with other graphs gets the next slice and not the next batch. A batch that would exceed the
@@ -161,6 +157,7 @@ class TileQueue:
 
     def __init__(self, slice_ms: float = 0.0) -> None:
         self._slice_ms = slice_ms
+        self._shares = Shares()
         self._slices: dict[Priority, _Slice] = {}
         self._lanes: dict[Priority, list[Lane]] = {priority: [] for priority in Priority}
         self._level = dict.fromkeys(Priority, 0.0)
@@ -205,36 +202,58 @@ class TileQueue:
         for tile in reversed(list(tiles)):
             tile.lane.put_back(tile)
 
-    def charge(self, tiles: Collection[Tile], milliseconds: float) -> None:
-        """Share the time that a batch took among the lanes of its tiles."""
+    def charge(
+        self, tiles: Collection[Tile], milliseconds: float, interrupted: Collection[Priority] = frozenset()
+    ) -> None:
+        """Share the time that a batch took, or a part of it, among the lanes of its tiles.
+
+        interrupted: whose batches wait meanwhile for this one to end.
+        """
+        waiting = {*self._waiting(), *interrupted}
         for tile in tiles:
             tile.lane.served += milliseconds / len(tiles)
+            self._shares.charge(tile.lane.priority, milliseconds / len(tiles), waiting)
+
+    def overtakes(self, running: Priority) -> bool:
+        """Whether a batch may go ahead of one of priority `running` that has begun."""
+        more_urgent = [priority for priority in self._waiting() if priority < running]
+        return bool(more_urgent) and self._shares.choose([*more_urgent, running]) is not running
 
     def next_batch(
-        self, capacity: Callable[[TileKind], int], tile_ms: Callable[[TileKind], float | None]
+        self,
+        capacity: Callable[[TileKind], int],
+        tile_ms: Callable[[TileKind], float | None],
+        running: Priority | None = None,
     ) -> list[Tile]:
         """Remove and return the next batch, the leader's tile first; empty when nothing waits.
 
         capacity: the most tiles of a kind to put into one batch now, >= 1. tile_ms: predicted milliseconds per tile,
-        None if unknown.
+        None if unknown. running: the priority of a batch that has begun; the next one must go ahead of it, or is empty.
         """
+        if running is not None and not self.overtakes(running):
+            return []
+        waiting = [priority for priority in self._waiting() if running is None or priority < running]
+        if not waiting:
+            return []
 
         def predict(kind: TileKind, tiles: int) -> float:
             each = tile_ms(kind)
             return math.inf if each is None else each * tiles
 
-        for priority, lanes in self._lanes.items():
-            ready = [lane for lane in lanes if lane]
-            if ready:
-                self._level[priority] = min(lane.served for lane in ready)
-                first = self._go_on(priority, ready, lambda kind: predict(kind, capacity(kind)))
-                first = first or self._begin(priority, ready)
-                batch = self._fill(first, capacity)
-                current = self._slices[priority]
-                current.graphs.add(first.kind.graph)
-                current.spent += predict(first.kind, len(batch))
-                return batch
-        return []
+        priority = self._shares.choose(waiting)
+        ready = [lane for lane in self._lanes[priority] if lane]
+        self._level[priority] = min(lane.served for lane in ready)
+        first = self._go_on(priority, ready, lambda kind: predict(kind, capacity(kind)))
+        first = first or self._begin(priority, ready)
+        batch = self._fill(first, capacity)
+        current = self._slices[priority]
+        current.graphs.add(first.kind.graph)
+        current.spent += predict(first.kind, len(batch))
+        return batch
+
+    def _waiting(self) -> list[Priority]:
+        """The priorities of which tiles wait."""
+        return [priority for priority, lanes in self._lanes.items() if any(lanes)]
 
     def _go_on(self, priority: Priority, ready: list[Lane], predict: Callable[[TileKind], float]) -> Tile | None:
         """The tile that goes on with the current slice; None if the slice is over."""

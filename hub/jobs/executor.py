@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from hub.courtesy import step_back
+
 logger = logging.getLogger(__name__)
 
 
@@ -59,6 +61,7 @@ class LocalExecutor:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
     def _work(self) -> None:
+        step_back()
         while (run := self._next()) is not None:
             try:
                 run()

@@ -16,9 +16,12 @@ from hub.results import FileStore
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a handler made: the published result's URL path, and details for the client (JSON types only)."""
+    """What a handler made: the published result's URL path, and details for the client (JSON types only).
 
-    result_path: str
+    result_path: None for kinds of jobs without files.
+    """
+
+    result_path: str | None
     result: dict[str, Any]
 
     def __post_init__(self) -> None:
@@ -29,7 +32,6 @@ class JobContext:
     """All that a handler may know and touch.
 
     job: the row as it was when this run began.
-    input: the upload.
     workdir: the job's own folder; what is written there is kept until the job is deleted, over a crash too.
     """
 
@@ -44,12 +46,19 @@ class JobContext:
     ) -> None:
         """Raises NotFound if the upload is gone."""
         self.job = job
-        self.input: Path = files.upload(job.id)
+        self._input = files.upload(job.id) if job.kind.has_files else None
         self.workdir: Path = files.job_dir(job.id)
         self._files = files
         self._progress = progress or Progress()
         self._cancelled = cancelled or (lambda: False)
         self._advanced = advanced or (lambda: None)
+
+    @property
+    def input(self) -> Path:
+        """The upload. Raises NotFound where the kind of job has none."""
+        if self._input is None:
+            raise NotFound("upload_missing", f"An {self.job.kind} task has no upload.")
+        return self._input
 
     def report(self, fraction: float, message: str = "", details: Mapping[str, Any] | None = None) -> None:
         """Tell that `fraction` (0 to 1) of the work is done; cheap, any thread, never goes back.

@@ -5,34 +5,34 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 from hub.errors import Busy, Conflict, NotFound
 from hub.filenames import plain_name
+from hub.jobs.admission import Admission, Idempotency
 from hub.jobs.executor import Executor
 from hub.jobs.handler import Handler, JobContext, Outcome
 from hub.jobs.model import Job, Kind, Status
+from hub.jobs.observer import Observer, Witness
+from hub.jobs.patience import patiently
 from hub.jobs.recovery import recover
 from hub.jobs.replacement import replace_result
 from hub.jobs.resumption import check_resumable, is_resumable
 from hub.jobs.run import Run, taken_back
 from hub.jobs.runs import Runs
 from hub.jobs.store import Changes, JobStore
-from hub.jobs.view import MESSAGES, JobView
+from hub.jobs.view import JobView
+from hub.logs import task_context
 from hub.results import FileStore
 
-__all__ = ["Handler", "JobContext", "JobManager", "JobView", "Outcome"]
+__all__ = ["Handler", "Idempotency", "JobContext", "JobManager", "JobView", "Outcome"]
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-DATABASE_RETRY_SECONDS = 1.0
-FIRST_GUESS_SECONDS = 10.0
 SETTLE_SECONDS = 30.0
 
 
@@ -52,6 +52,7 @@ class JobManager:
         executors: Mapping[Kind, Executor],
         *,
         queue_limit: int,
+        observer: Observer | None = None,
     ) -> None:
         """handlers, executors: for the same kinds. queue_limit: how many jobs may wait, of all kinds together."""
         if handlers.keys() != executors.keys():
@@ -60,12 +61,13 @@ class JobManager:
         self._files = files
         self._handlers = handlers
         self._executors = executors
-        self._queue_limit = queue_limit
+        self._admission = Admission(store, files, handlers, queue_limit=queue_limit)
+        self._witness = Witness(observer)
         self._started = False
         self._stopping = threading.Event()
+        self._stopped = False
         self._runs = Runs()
         self._reopening = threading.Lock()  # Held by whoever changes a finished job: replaces, resumes or deletes it.
-        self._mean_seconds = dict.fromkeys(handlers, FIRST_GUESS_SECONDS)  # Of a run, for Retry-After.
 
     def start(self) -> None:
         """Take over the data folder, queue what was unfinished, clean up after a crash, begin to work.
@@ -76,6 +78,7 @@ class JobManager:
         try:
             recover(self._store, self._files)
             self._started = True
+            self._admission.open()
             for kind in self._handlers:
                 for _ in range(self._store.waiting_count(kind)):
                     self._call_worker(kind)
@@ -83,14 +86,24 @@ class JobManager:
             self._files.release()
             raise
 
+    def refusal(self) -> str | None:
+        """Why a job sent now would be refused, in words; None if it would be taken. Raises Busy for a lost database."""
+        return self._admission.refusal()
+
+    def begin_stop(self) -> None:
+        """Accept nothing more, and tell running jobs to stop; `stop` waits for them."""
+        self._stopping.set()
+        self._admission.close()
+
     def stop(self, timeout: float = 10.0) -> None:
         """Accept nothing more and put running jobs back into the queue, for the next start.
 
         Runs that have not ended after `timeout` seconds are left behind: they can no longer publish or finish.
         """
-        if not self._started or self._stopping.is_set():
+        self.begin_stop()
+        if not self._started or self._stopped:
             return
-        self._stopping.set()
+        self._stopped = True
         deadline = time.monotonic() + timeout
         for executor in self._executors.values():
             executor.shutdown(max(0.0, deadline - time.monotonic()))
@@ -109,35 +122,31 @@ class JobManager:
         task: str,
         spec: Mapping[str, Any],
         filename: str,
-        stream: BinaryIO,
+        stream: BinaryIO | None,
         *,
         check: Callable[[Path], object] | None = None,
+        owner: str = "",
+        idempotency: Idempotency | None = None,
     ) -> Job:
         """Accept a job: once this returns, its upload and its row are on disk for good and it will be run.
 
-        check: looks at the flushed upload before the job is accepted; what it raises refuses the job.
-        Raises Busy (queue full, disk full, stopping), TooLarge, InvalidInput for an empty file.
+        stream: the upload; None for kinds of jobs without files. check: looks at the flushed upload before the job is
+        accepted; what it raises refuses the job.
+        idempotency: if `owner` has sent the same request with the same key before, its job is returned instead,
+        however full the queue is, and nothing is kept of this one.
+        Raises Busy (queue full, disk full, stopping), TooLarge, InvalidInput for an empty file or a key that was used
+        for another request.
         """
         if kind not in self._handlers:
             raise ValueError(f"There is no handler for {kind} jobs.")
-        self._refuse_when_closed()
-        if self._store.waiting_count() >= self._queue_limit:
-            raise self._queue_full(kind)  # Before the upload is copied; decided for good by the insert.
-        job = Job.new(kind, task, spec, plain_name(filename))
-        path = self._files.save_upload(job.id, job.filename, stream)
-        try:
-            if check is not None:
-                check(path)
-            self._refuse_when_closed()
-            added = self._store.add(job, limit=self._queue_limit)
-        except BaseException:
-            self._files.delete(job)
-            raise
-        if not added:
-            self._files.delete(job)
-            raise self._queue_full(kind)
-        self._call_worker(kind)
-        return job
+        if kind.has_files != (stream is not None):
+            raise ValueError(f"{kind} jobs {'need an upload' if kind.has_files else 'have no upload'}.")
+        job = Job.new(kind, task, spec, plain_name(filename), owner)
+        with task_context(job.id):
+            admitted = self._admission.admit(job, stream, check, idempotency)
+        if admitted.id == job.id:
+            self._call_worker(kind)
+        return admitted
 
     def view(self, job_id: str, kind: Kind | None = None) -> JobView:
         """How the job stands. Raises NotFound for an unknown id, and for a job of another kind than `kind`."""
@@ -148,10 +157,24 @@ class JobManager:
             raise NotFound("task_not_found", f"There is no {kind} task {job_id!r}.")
         return self._view(job, run)
 
-    def list(self, *, kind: Kind | None = None, limit: int = 50, before: str | None = None) -> Sequence[JobView]:
+    def views(self, job_ids: Collection[str]) -> Mapping[str, JobView]:
+        """As `view`, of many jobs in two queries; those that are unknown are left out."""
+        runs = self._runs.all()
+        return {view.job.id: view for view in self._views(self._store.several(job_ids), runs)}
+
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        kind: Kind | None = None,
+        status: Status | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> Sequence[JobView]:
         """At most `limit` jobs, newest first; `before` is the id of the last job of the previous page."""
         runs = self._runs.all()
-        return [self._view(job, runs.get(job.id)) for job in self._store.list(kind=kind, limit=limit, before=before)]
+        jobs = self._store.list(owner=owner, kind=kind, status=status, limit=limit, before=before)
+        return self._views(jobs, runs)
 
     def cancel(self, job_id: str) -> JobView:
         """Cancel a pending or running job; a finished one stays as it is. Raises NotFound."""
@@ -175,14 +198,13 @@ class JobManager:
 
         Raises NotFound, Conflict (`not_resumable`) that says what would be right, Busy (queue full, stopping).
         """
-        self._refuse_when_closed()
+        self._admission.check_open()
         job = self._store.get(job_id)
         check_resumable(job, self._files)
-        self._await_run(job_id, SETTLE_SECONDS)  # The failed run is at its very end; two of one job must never meet.
+        self._runs.await_end(job_id, SETTLE_SECONDS)  # The failed run is ending; two of one job must never meet.
         with self._reopening:
             check_resumable(self._store.get(job_id), self._files)
-            if not self._store.requeue(job_id, limit=self._queue_limit):
-                raise self._queue_full(job.kind)
+            self._admission.readmit(job)
         self._call_worker(job.kind)
         return self.view(job_id)
 
@@ -193,12 +215,25 @@ class JobManager:
         """
         while True:
             job = self.cancel(job_id).job
-            self._await_run(job_id, timeout)
+            self._runs.await_end(job_id, timeout)
             with self._reopening:
-                if self._store.get(job_id).status.finished:  # Else it was resumed in between.
+                if self._store.statuses([job_id]).get(job_id, Status.CANCELLED).finished:  # Else it was resumed.
+                    self._store.delete(job_id)  # First: a crash then leaves files without a job, and never the reverse.
                     self._files.delete(job)
-                    self._store.delete(job_id)
                     return
+
+    def collect(self, job: Job) -> bool:
+        """Delete a finished job's row and files, if it still is as `job` says and nobody reads them.
+
+        One whose files someone begins to read this very moment goes too, when they have been read.
+        """
+        with self._reopening:
+            if not job.status.finished or self._runs.get(job.id) is not None or self._files.is_read(job):
+                return False
+            if not self._store.delete_unchanged(job):
+                return False
+            self._files.delete(job)
+            return True
 
     def replace_result(self, job_id: str, make: Handler) -> JobView:
         """Let `make` make another result of a completed job; one at a time, since that takes memory.
@@ -231,7 +266,7 @@ class JobManager:
         if self._stopping.is_set():
             return
         try:
-            job = self._patiently(lambda: self._store.claim_next(kind))
+            job = patiently(lambda: self._store.claim_next(kind), self._stopping)
             if job is not None:
                 self._run(job)
         except Busy:
@@ -239,61 +274,38 @@ class JobManager:
 
     def _run(self, job: Job) -> None:
         run = Run(job, self._stopping)
-        with self._runs.hold(run):
-            if self._goes_on(job):
+        with task_context(job.id), self._runs.hold(run):
+            if self._standing(job) is Status.PROCESSING:
+                self._witness.began(job)
                 status, changes = run.perform(self._handlers[job.kind], self._files, self._store.forgive)
-                self._record(job, status, changes)
-                self._mean_seconds[job.kind] += 0.2 * (run.seconds - self._mean_seconds[job.kind])
+                status = self._record(job, status, changes)
+                self._admission.learn(job.kind, run.seconds)
+                self._witness.ended(job, status, run.seconds)
 
-    def _record(self, job: Job, status: Status, changes: Changes) -> None:
-        """Write down the end of a run, unless the job was cancelled first."""
+    def _record(self, job: Job, status: Status, changes: Changes) -> Status:
+        """Write down the end of a run, unless the job was cancelled first; returns how it ended after all."""
         if status is Status.FAILED:
             self._files.delete_result(job)
+        record = partial(self._store.transition, job.id, status, expect=Status.PROCESSING, **changes)
         try:
-            self._patiently(lambda: self._store.transition(job.id, status, expect=Status.PROCESSING, **changes))
+            patiently(record, self._stopping)
         except (Conflict, NotFound):
-            self._goes_on(job)
+            return self._standing(job)
+        return status
 
-    def _goes_on(self, job: Job) -> bool:
-        """Whether the row still says that the job runs; where it was cancelled or deleted, its files go too."""
-        status = self._patiently(lambda: self._store.statuses([job.id])).get(job.id)
-        if status in (None, Status.CANCELLED):
+    def _standing(self, job: Job) -> Status:
+        """What the row says now; where the job was cancelled or deleted, its files go too."""
+        status = patiently(lambda: self._store.statuses([job.id]), self._stopping).get(job.id, Status.CANCELLED)
+        if status is Status.CANCELLED:
             self._files.delete(job)
-        return status is Status.PROCESSING
+        return status
 
-    def _patiently(self, call: Callable[[], T]) -> T:
-        """Call the store until the database answers. Raises Busy only when the hub is stopping."""
-        while True:
-            try:
-                return call()
-            except Busy:
-                if self._stopping.wait(DATABASE_RETRY_SECONDS):
-                    raise
-                logger.warning("The jobs database does not answer; trying again.", exc_info=True)
+    def _views(self, jobs: Sequence[Job], runs: Mapping[str, Run]) -> Sequence[JobView]:
+        places = self._store.positions([job.id for job in jobs if job.status is Status.PENDING])
+        return [self._view(job, runs.get(job.id), places.get(job.id)) for job in jobs]
 
-    def _await_run(self, job_id: str, timeout: float) -> None:
-        """Wait until no run of a finished job is left. Raises Busy."""
-        if not self._runs.await_end(job_id, timeout):
-            raise Busy("task_still_stopping", "The task is still stopping; please try again a little later.")
-
-    def _view(self, job: Job, run: Run | None) -> JobView:
+    def _view(self, job: Job, run: Run | None, place: int | None = None) -> JobView:
         if job.status is Status.PROCESSING and run is not None:
-            progress = run.progress
-            message = progress.message or MESSAGES[job.status]
-            return JobView(job, progress.percent, message, eta_seconds=progress.eta(), details=progress.details)
-        position = self._store.position(job) if job.status is Status.PENDING else None
-        return JobView(
-            job,
-            job.progress,
-            job.error or MESSAGES[job.status],
-            queue_position=position,
-            resumable=is_resumable(job, self._files),
-        )
-
-    def _refuse_when_closed(self) -> None:
-        if not self._started or self._stopping.is_set():
-            raise Busy("not_accepting", "The hub is starting or stopping; please try again in a moment.")
-
-    def _queue_full(self, kind: Kind) -> Busy:
-        message = f"{self._queue_limit} tasks are waiting already; please try again later."
-        return Busy("queue_full", message, retry_after=max(1, min(300, round(self._mean_seconds[kind]))))
+            return JobView.of_run(job, run.progress)
+        position = place or self._store.position(job) if job.status is Status.PENDING else None
+        return JobView.of_row(job, queue_position=position, resumable=is_resumable(job, self._files))

@@ -14,10 +14,16 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """What sort of file a job restores."""
+    """What sort of work a job is."""
 
     IMAGE = "image"
     VIDEO = "video"
+    INSTALL = "install"
+
+    @property
+    def has_files(self) -> bool:
+        """Whether a job begins with an upload and ends with a result; an installation does neither."""
+        return self is not Kind.INSTALL
 
     @property
     def resumable(self) -> bool:
@@ -55,7 +61,7 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Job:
-    """One upload to be restored, as its row in the jobs table says.
+    """One piece of work, most often an upload to be restored, as its row in the jobs table says.
 
     id: UUID4; `task_id` on the wire.
     spec: what to do, for the handler; JSON types only.
@@ -66,7 +72,11 @@ class Job:
     attempts: runs begun since the job was sent, resumed or last advanced for good, less those that an orderly stop
     took back.
     progress: percent reached when the status last changed; while a job runs, progress lives in memory.
-    result_path: percent-encoded URL path below `/static_results/`, once completed.
+    result_path: percent-encoded URL path below `/static_results/`, once completed; None for kinds without files.
+    owner: who sent it; whose it is to list.
+    idempotency_key, fingerprint: the sender's word for this one request, and what the request was (SHA-256).
+    heartbeat_at: when its owner last said that it is being looked at, in Unix seconds.
+    confirmed_at: when its owner said that the result was downloaded.
     """
 
     id: str
@@ -86,9 +96,14 @@ class Job:
     result: dict[str, Any] | None = None
     error_code: str | None = None
     error: str | None = None
+    owner: str = ""
+    idempotency_key: str | None = None
+    fingerprint: str | None = None
+    heartbeat_at: float | None = None
+    confirmed_at: float | None = None
 
     @classmethod
-    def new(cls, kind: Kind, task: str, spec: Mapping[str, Any], filename: str) -> Job:
+    def new(cls, kind: Kind, task: str, spec: Mapping[str, Any], filename: str, owner: str = "") -> Job:
         """A pending job at the end of the queue. Raises TypeError or ValueError unless `spec` is plain JSON."""
         json.dumps(spec, allow_nan=False)
         return cls(
@@ -101,4 +116,5 @@ class Job:
             secret=secrets.token_hex(12),
             turn=time.time_ns(),
             created_at=time.time(),
+            owner=owner,
         )

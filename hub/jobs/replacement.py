@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from hub.jobs.handler import Handler, JobContext
+from hub.jobs.handler import Handler, JobContext, Outcome
 from hub.jobs.model import Job
 from hub.jobs.store import JobStore
 from hub.results import FileStore
@@ -41,15 +41,16 @@ def replace_result(job: Job, make: Handler, store: JobStore, files: FileStore) -
     context = ReplacementContext(job, files)
     try:
         outcome = make(context)
-        note = {"result_path": outcome.result_path, "result": outcome.result, "kept": context.kept}
+        result_path = _published(outcome)
+        note = {"result_path": result_path, "result": outcome.result, "kept": context.kept}
         files.keep(job.id, NOTE, lambda path: path.write_text(json.dumps(note), encoding="utf-8"))
         # Before the files: of the steps that are left, only this one can fail while the server lives on.
-        job = store.update_result(job.id, outcome.result_path, outcome.result)
+        job = store.update_result(job.id, result_path, outcome.result)
     except BaseException:
         files.unkeep(job.id, NOTE)
         files.discard_staged(job)
         raise
-    _put_in_place(job, outcome.result_path, context.kept, files)
+    _put_in_place(job, result_path, context.kept, files)
     return job
 
 
@@ -60,6 +61,12 @@ def finish_replacement(job: Job, store: JobStore, files: FileStore) -> None:
         note = json.loads(path.read_text(encoding="utf-8"))
         store.update_result(job.id, note["result_path"], note["result"])
         _put_in_place(job, note["result_path"], note["kept"], files)
+
+
+def _published(outcome: Outcome) -> str:
+    if outcome.result_path is None:
+        raise ValueError("What replaces a result must be one.")
+    return outcome.result_path
 
 
 def _put_in_place(job: Job, result_path: str, kept: list[str], files: FileStore) -> None:

@@ -25,6 +25,8 @@ def check_resumable(job: Job, files: FileStore) -> None:
         return
     if job.status is not Status.FAILED:
         message = _MESSAGES[job.status]
+    elif not job.kind.has_files:
+        message = "Only a video can be resumed; please start the installation again."
     elif not job.kind.resumable:
         message = f"Only a video can be resumed; please send the {job.kind} again."
     else:

@@ -53,7 +53,8 @@ class Run:
                 advanced=lambda: self._advanced(forgive),
             )
             outcome = handler(context)
-            files.resolve(outcome.result_path)
+            if self.job.kind.has_files:
+                files.resolve(outcome.result_path or "")
         except HubError as error:
             if self._must_stop():
                 return self._stopped()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hub.errors import Busy
 from hub.jobs.run import Run
 
 
@@ -47,10 +48,11 @@ class Runs:
             self._changed.notify_all()
             return run is not None
 
-    def await_end(self, job_id: str, timeout: float) -> bool:
-        """Wait until the job has no run; False if it still has one after `timeout` seconds."""
+    def await_end(self, job_id: str, timeout: float) -> None:
+        """Wait until the job has no run. Raises Busy if it still has one after `timeout` seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: job_id not in self._runs, timeout)
+            if not self._changed.wait_for(lambda: job_id not in self._runs, timeout):
+                raise Busy("task_still_stopping", "The task is still stopping; please try again a little later.")
 
     def await_change(self, timeout: float) -> None:
         """Wait until some run ends or some job is cancelled, at most `timeout` seconds."""

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypedDict, Unpack
 
 from sqlalchemy import Connection, Row, Select, func, select, update
 from sqlalchemy import delete as delete_from
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from hub.errors import Busy, Conflict, NotFound
@@ -53,12 +53,15 @@ class JobStore:
         """Commit a new job; for good once this returns. False, adding nothing, if more than `limit` would wait.
 
         The limit is exact on SQLite and within one process; hosts that share a database may pass it by a few.
+        Raises Conflict("idempotency_key_taken") if its owner has a job with the same key.
         """
-        with self._adding, self._begin() as connection:
+        with self._adding, self.begin() as connection:
             # Inserted before counting: the insert takes SQLite's write lock, and a read first could not be upgraded.
-            connection.execute(
-                JOBS.insert().values({column.name: getattr(job, column.name) for column in JOBS.columns})
-            )
+            values = {column.name: getattr(job, column.name) for column in JOBS.columns}
+            try:
+                connection.execute(JOBS.insert().values(values))
+            except IntegrityError as error:
+                raise Conflict("idempotency_key_taken", "There is a task with this idempotency key.") from error
             fits = _fits(connection, limit)
             if not fits:
                 connection.rollback()
@@ -78,7 +81,7 @@ class JobStore:
             "error_code": None,
             "error": None,
         }
-        with self._adding, self._begin() as connection:
+        with self._adding, self.begin() as connection:
             moved = connection.execute(
                 update(JOBS)
                 .where(JOBS.c.id == job_id, JOBS.c.status == Status.FAILED)
@@ -93,7 +96,7 @@ class JobStore:
 
     def get(self, job_id: str) -> Job:
         """One job. Raises NotFound."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             return _fetch(connection, job_id)
 
     def transition(self, job_id: str, to: Status, *, expect: Status | None = None, **changes: Unpack[Changes]) -> Job:
@@ -103,7 +106,7 @@ class JobStore:
         """
         sources = [status for status, targets in TRANSITIONS.items() if to in targets and expect in (None, status)]
         values = {**changes, "status": to}
-        with self._begin() as connection:
+        with self.begin() as connection:
             moved = connection.execute(
                 update(JOBS).where(JOBS.c.id == job_id, JOBS.c.status.in_(sources)).values(values)
             )
@@ -113,12 +116,15 @@ class JobStore:
             return job
 
     def update_result(self, job_id: str, result_path: str, result: dict[str, Any]) -> Job:
-        """Replace a completed job's result. Raises NotFound, or Conflict("wrong_status") if it is not completed."""
-        with self._begin() as connection:
+        """Replace a completed job's result. Raises NotFound, or Conflict("wrong_status") if it is not completed.
+
+        Nobody has downloaded the new one, and whoever asked for it is looking at it.
+        """
+        with self.begin() as connection:
             changed = connection.execute(
                 update(JOBS)
                 .where(JOBS.c.id == job_id, JOBS.c.status == Status.COMPLETED)
-                .values(result_path=result_path, result=result)
+                .values(result_path=result_path, result=result, confirmed_at=None, heartbeat_at=time.time())
             )
             job = _fetch(connection, job_id)
             if changed.rowcount == 0:
@@ -134,7 +140,7 @@ class JobStore:
             .limit(1)
         )
         while True:
-            with self._begin() as connection:
+            with self.begin() as connection:
                 row = connection.execute(following).first()
             if row is None:
                 return None
@@ -151,64 +157,127 @@ class JobStore:
 
     def forgive(self, job_id: str) -> None:
         """Count the runs of a running job from its present one on; nothing happens if it does not run."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             running = (JOBS.c.id == job_id) & (JOBS.c.status == Status.PROCESSING)
             connection.execute(update(JOBS).where(running).values(attempts=1))
 
-    def list(self, *, kind: Kind | None = None, limit: int = 50, before: str | None = None) -> Sequence[Job]:
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        kind: Kind | None = None,
+        status: Status | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> Sequence[Job]:
         """At most `limit` jobs, newest first; `before` is the id of the last job of the previous page."""
         query = select(JOBS).order_by(JOBS.c.created_at.desc(), JOBS.c.id.desc()).limit(limit)
-        if kind is not None:
-            query = query.where(JOBS.c.kind == kind)
-        with self._begin() as connection:
+        for column, wanted in ((JOBS.c.owner, owner), (JOBS.c.kind, kind), (JOBS.c.status, status)):
+            if wanted is not None:
+                query = query.where(column == wanted)
+        with self.begin() as connection:
             if before is not None:
                 last = _fetch(connection, before)
                 older = (JOBS.c.created_at < last.created_at) | (
                     (JOBS.c.created_at == last.created_at) & (JOBS.c.id < last.id)
                 )
                 query = query.where(older)
-            return [_job(row) for row in connection.execute(query)]
+            return [job_of(row) for row in connection.execute(query)]
+
+    def keyed(self, owner: str, key: str) -> Job | None:
+        """The job that its owner sent with this idempotency key, if there is one."""
+        query = select(JOBS).where(JOBS.c.owner == owner, JOBS.c.idempotency_key == key)
+        with self.begin() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else job_of(row)
 
     def unfinished(self) -> Sequence[Job]:
         """All jobs that wait or run, in order of their turn."""
         waiting = JOBS.c.status.in_([Status.PENDING, Status.PROCESSING])
-        with self._begin() as connection:
-            return [_job(row) for row in connection.execute(select(JOBS).where(waiting).order_by(JOBS.c.turn))]
+        with self.begin() as connection:
+            return [job_of(row) for row in connection.execute(select(JOBS).where(waiting).order_by(JOBS.c.turn))]
 
     def statuses(self, job_ids: Collection[str]) -> dict[str, Status]:
         """The status of each of these jobs that is known."""
-        ids = [*job_ids]
-        found: dict[str, Status] = {}
-        with self._begin() as connection:
-            for start in range(0, len(ids), IDS_PER_QUERY):
-                query = select(JOBS.c.id, JOBS.c.status).where(JOBS.c.id.in_(ids[start : start + IDS_PER_QUERY]))
-                found.update({row.id: row.status for row in connection.execute(query)})
-        return found
+        with self.begin() as connection:
+            return {
+                row.id: row.status
+                for ids in _portions(job_ids)
+                for row in connection.execute(select(JOBS.c.id, JOBS.c.status).where(JOBS.c.id.in_(ids)))
+            }
 
     def waiting_count(self, kind: Kind | None = None) -> int:
         """How many jobs are pending, of one kind or of all."""
         query = _count_pending() if kind is None else _count_pending().where(JOBS.c.kind == kind)
-        with self._begin() as connection:
+        with self.begin() as connection:
             return connection.execute(query).scalar_one()
 
     def position(self, job: Job) -> int:
         """A pending job's place in the queue of its kind; 1 is next."""
         before = _count_pending().where(JOBS.c.kind == job.kind, JOBS.c.turn < job.turn)
-        with self._begin() as connection:
+        with self.begin() as connection:
             return 1 + connection.execute(before).scalar_one()
+
+    def several(self, job_ids: Collection[str]) -> Sequence[Job]:
+        """Those of these jobs that are known, in no order."""
+        with self.begin() as connection:
+            return [
+                job_of(row)
+                for ids in _portions(job_ids)
+                for row in connection.execute(select(JOBS).where(JOBS.c.id.in_(ids)))
+            ]
+
+    def positions(self, job_ids: Collection[str]) -> dict[str, int]:
+        """As `position`, of those among these jobs that are pending."""
+        place = func.row_number().over(partition_by=JOBS.c.kind, order_by=JOBS.c.turn).label("place")
+        queue = select(JOBS.c.id, place).where(JOBS.c.status == Status.PENDING).subquery()
+        with self.begin() as connection:
+            return {
+                row.id: row.place
+                for ids in _portions(job_ids)
+                for row in connection.execute(select(queue).where(queue.c.id.in_(ids)))
+            }
+
+    def counts(self) -> dict[tuple[Kind, Status], int]:
+        """How many jobs of each kind are in each status; where there are none, nothing is told."""
+        query = select(JOBS.c.kind, JOBS.c.status, func.count()).group_by(JOBS.c.kind, JOBS.c.status)
+        with self.begin() as connection:
+            return {(kind, status): count for kind, status, count in connection.execute(query)}
+
+    def waiting_since(self) -> dict[Kind, float]:
+        """When the first in the queue of each kind was sent or resumed, in Unix seconds; kinds with a queue only."""
+        query = select(JOBS.c.kind, func.min(JOBS.c.turn)).where(JOBS.c.status == Status.PENDING).group_by(JOBS.c.kind)
+        with self.begin() as connection:
+            return {kind: turn / 1e9 for kind, turn in connection.execute(query)}
+
+    def delete_unchanged(self, job: Job) -> bool:
+        """Forget a job if it is still as `job` says; False if not, or if it is gone."""
+        same = [
+            JOBS.c[name].is_not_distinct_from(getattr(job, name))
+            for name in ("status", "finished_at", "heartbeat_at", "confirmed_at")
+        ]
+        with self.begin() as connection:
+            return connection.execute(delete_from(JOBS).where(JOBS.c.id == job.id, *same)).rowcount == 1
 
     def delete(self, job_id: str) -> None:
         """Forget a job; nothing happens if there is none."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             connection.execute(delete_from(JOBS).where(JOBS.c.id == job_id))
 
     @contextmanager
-    def _begin(self) -> Iterator[Connection]:
+    def begin(self) -> Iterator[Connection]:
+        """A transaction, committed at the end of the block. Raises Busy("database_unavailable")."""
         try:
             with self._engine.begin() as connection:
                 yield connection
         except (OperationalError, PoolTimeout) as error:
             raise Busy("database_unavailable", "The jobs database does not answer; please try again later.") from error
+
+
+def _portions(job_ids: Collection[str]) -> Iterator[list[str]]:
+    ids = [*job_ids]
+    for start in range(0, len(ids), IDS_PER_QUERY):
+        yield ids[start : start + IDS_PER_QUERY]
 
 
 def _count_pending() -> Select[int]:
@@ -224,10 +293,11 @@ def _fetch(connection: Connection, job_id: str) -> Job:
     row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).first()
     if row is None:
         raise NotFound("task_not_found", f"There is no task {job_id!r}.")
-    return _job(row)
+    return job_of(row)
 
 
-def _job(row: Row[Any]) -> Job:
+def job_of(row: Row[Any]) -> Job:
+    """The job that a whole row of the table is."""
     return Job(**row._mapping)
 
 

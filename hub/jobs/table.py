@@ -22,15 +22,19 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    inspect,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.schema import CreateColumn
 
 from hub.errors import HubError
 from hub.jobs.model import Kind, Status
 
 LOCK_WAIT_MS = 60_000
+LONGEST_KEY = 255
+"""Characters of an idempotency key."""
 
 
 def _words(members: type[StrEnum]) -> Enum:
@@ -58,8 +62,16 @@ JOBS = Table(
     Column("result", JSON(none_as_null=True)),
     Column("error_code", String(64)),
     Column("error", Text),
+    Column("owner", String(80), nullable=False, server_default=""),
+    Column("idempotency_key", String(LONGEST_KEY)),
+    Column("fingerprint", String(64)),
+    Column("heartbeat_at", Double),
+    Column("confirmed_at", Double),
     Index("jobs_by_turn", "status", "turn"),
     Index("jobs_by_age", "created_at"),
+    Index("jobs_by_owner", "owner", "created_at"),
+    Index("jobs_by_secret", "secret"),
+    Index("jobs_by_key", "owner", "idempotency_key", unique=True),  # Jobs without a key never collide: NULLs differ.
 )
 
 
@@ -98,10 +110,23 @@ def _connect(url: URL) -> Engine:
             event.listen(engine, "connect", _set_up_sqlite)
             _check_sqlite(engine)
         JOBS.metadata.create_all(engine)
+        _upgrade(engine)
     except BaseException:
         engine.dispose()
         raise
     return engine
+
+
+def _upgrade(engine: Engine) -> None:
+    """Give the table of an earlier version the columns and indexes that it lacks; what is in it stays."""
+    present = {column["name"] for column in inspect(engine).get_columns(JOBS.name)}
+    with engine.begin() as connection:
+        for column in JOBS.columns:
+            if column.name not in present:
+                words = CreateColumn(column).compile(dialect=engine.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {JOBS.name} ADD COLUMN {words}")
+        for index in JOBS.indexes:
+            index.create(connection, checkfirst=True)
 
 
 def _check_sqlite(engine: Engine) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub.jobs.model import Job, Status
+from hub.jobs.progress import Progress
 
 MESSAGES = {
     Status.PENDING: "Waiting in the queue.",
@@ -36,3 +37,15 @@ class JobView:
     eta_seconds: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     resumable: bool = False
+
+    @classmethod
+    def of_run(cls, job: Job, progress: Progress) -> JobView:
+        """A job that runs in this process."""
+        message = progress.message or MESSAGES[job.status]
+        return cls(job, progress.percent, message, eta_seconds=progress.eta(), details=progress.details)
+
+    @classmethod
+    def of_row(cls, job: Job, *, queue_position: int | None, resumable: bool) -> JobView:
+        """A job that does not run here: its row says all there is."""
+        message = job.error or MESSAGES[job.status]
+        return cls(job, job.progress, message, queue_position=queue_position, resumable=resumable)

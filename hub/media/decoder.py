@@ -199,7 +199,8 @@ class PhotoDecoder:
         if self._closed:
             return _stopping()
         if not started:
-            return RuntimeError(f"the photo decoder process does not start: {tail}")
+            logger.error("a photo decoder process ended before it could begin: %s", tail)
+            return Busy("decoder_lost", "The process that reads photos ended before it could begin. Try again.")
         logger.warning("decoder lost on %s (timed out: %s): %s", path.name, error.timed_out, tail)
         if error.timed_out:
             return InvalidInput(

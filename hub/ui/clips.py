@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
+from anyio import CancelScope
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from hub.errors import HubError, NotFound
 from hub.jobs.model import Job
@@ -24,6 +28,24 @@ _HEADERS = {
 }
 
 
+class _ClipResponse(FileResponse):
+    """A file that stays where it is until it was sent."""
+
+    def __init__(self, hub: Hub, path: Path, media_type: str) -> None:
+        super().__init__(path, headers=_HEADERS, media_type=media_type, stat_result=path.stat())
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # On threads: the last reader of a deleted job is the one that removes its files.
+        reading = ExitStack()
+        await run_in_threadpool(reading.enter_context, self._hub.files.reading(Path(self.path)))
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with CancelScope(shield=True):
+                await run_in_threadpool(reading.close)
+
+
 def clip_route(hub: Hub) -> Route:
     """`/clips/<job id>/<name>`: whoever knows a job's id may see it, as the page's browser does."""
 
@@ -31,7 +53,7 @@ def clip_route(hub: Hub) -> Route:
         name = request.path_params["name"]
         try:
             path = _file(hub, request.path_params["job_id"], name)
-            return FileResponse(path, headers=_HEADERS, media_type=_TYPES[name], stat_result=path.stat())
+            return _ClipResponse(hub, path, _TYPES[name])
         except (NotFound, FileNotFoundError) as error:
             words = error.message if isinstance(error, HubError) else "It has just been deleted."
             raise HTTPException(404, words) from error
@@ -44,7 +66,7 @@ def latest_address(hub: Hub, job: Job) -> str | None:
 
     Relative, as all of the page's addresses, so that it holds below a sub-path too.
     """
-    path = hub.latest_frame(job.id)
+    path = hub.display.latest_frame(job.id)
     try:
         return None if path is None else _address(job, LATEST, path)
     except FileNotFoundError:  # The job has just ended.
@@ -53,7 +75,7 @@ def latest_address(hub: Hub, job: Job) -> str | None:
 
 def clip_addresses(hub: Hub, job: Job) -> tuple[str, str]:
     """Where the page finds a finished job's clips, before and after. Raises NotFound, FileNotFoundError."""
-    before, after = hub.display_clips(job.id)
+    before, after = hub.display.clips(job.id)
     if job.result_path is not None and after == hub.result_file(job.result_path):
         return _address(job, BEFORE, before), job.result_path.lstrip("/")
     return _address(job, BEFORE, before), _address(job, AFTER, after)
@@ -66,8 +88,8 @@ def _address(job: Job, name: str, path: Path) -> str:
 def _file(hub: Hub, job_id: str, name: str) -> Path:
     """Raises NotFound."""
     if name in (BEFORE, AFTER):
-        return hub.display_clips(job_id)[name == AFTER]
-    path = hub.latest_frame(job_id) if name == LATEST else None
+        return hub.display.clips(job_id)[name == AFTER]
+    path = hub.display.latest_frame(job_id) if name == LATEST else None
     if path is None:
         raise NotFound("no_display_files", f"There is no {name} of this job.")
     return path

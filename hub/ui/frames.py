@@ -61,7 +61,7 @@ def save_preview(
     hub: Hub, cache: PageCache, path: Path, span: Span, seconds: float, options: VideoOptions
 ) -> tuple[Path, Path]:
     """PNGs of the frame at a time, before and after restoration. Raises HubError; takes as long as a photo."""
-    before, after = hub.preview_frame(path, span.clamp(seconds), options)
+    before, after = hub.display.preview_frame(path, span.clamp(seconds), options)
     aspect = Fraction(span.aspect).limit_denominator(1000)
     return (
         _save(cache.new_file("before.png"), square_pixels(before, aspect), _FAST_PNG),

@@ -19,7 +19,7 @@ from hub.ui.cache import PageCache
 from hub.ui.caption import photo_caption
 from hub.ui.examples import Example
 from hub.ui.picker import example_gallery, photo_picker, picked, refused
-from hub.ui.tab import JobTab, Updates
+from hub.ui.tab import OWNER, JobTab, Updates
 from hub.ui.widgets import comparison, strength_slider
 
 log = logging.getLogger(__name__)
@@ -130,11 +130,11 @@ class PhotoTab(JobTab):
             strength=float(strength),
             display=True,
         )
-        return self._submit(path, lambda stream: self._hub.submit_photo(stream, photo["name"], options))
+        return self._submit(path, lambda stream: self._hub.submit_photo(stream, photo["name"], options, owner=OWNER))
 
     def _reblend(self, job: Any, strength: float) -> Updates:
         try:
-            view = self._hub.reblend(str(job["id"]), float(strength))
+            view = self._hub.display.reblend(str(job["id"]), float(strength))
             updates = self._finished(view)
             updates.pop(self.blend)
             return {self.stage: stage.finished(view, models.model_names(self._hub.catalog)), **updates}
@@ -151,7 +151,7 @@ class PhotoTab(JobTab):
         strength = float((job.result or {}).get("strength", job.spec.get("strength", 1.0)))
         link = {self.blend: strength, self.download: stage.download(job, strength)}
         try:
-            before, after = self._hub.display_files(job.id)
+            before, after = self._hub.display.pictures(job.id)
             self._cache.sweep()
             pair = (str(self._cache.copy(before, job.id)), str(self._cache.copy(after, job.id)))
         except NotFound:

@@ -62,10 +62,11 @@ def busy(message: str) -> str:
     )
 
 
-def working(view: JobView, latest: str | None = None) -> str:
+def working(view: JobView, latest: str | None = None, *, leave_hint: str = text.LEAVE_HINT) -> str:
     """A pending or running job: place in the queue, or a bar with percentage and time left once they are measured.
 
     latest: address of the frame of a clip that was restored last. A clip's stage has room for it from the start.
+    leave_hint: what becomes of the job when the page is closed.
     """
     name = html.escape(view.job.filename)
     percent, aside = None, ""
@@ -82,7 +83,7 @@ def working(view: JobView, latest: str | None = None) -> str:
         f'<div class="hub-bar" role="progressbar" aria-label="{title}" '
         f'aria-valuemin="0" aria-valuemax="100"{amount}>{fill}</div>'
         f'<p class="hub-bar-words"><span>{html.escape(message)}</span><span class="hub-numbers">{aside}</span></p>'
-        f'<p class="hub-small">{text.LEAVE_HINT}</p>{_latest(latest) if view.job.kind is Kind.VIDEO else ""}</div>'
+        f'<p class="hub-small">{leave_hint}</p>{_latest(latest) if view.job.kind is Kind.VIDEO else ""}</div>'
     )
 
 
@@ -152,7 +153,7 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min" + (f" {whole % 60} s" if whole < 600 and whole % 60 else "")
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 3600} h" + (f" {whole % 3600 // 60} min" if whole % 3600 >= 60 else "")
 
 
 def file_size(size: int) -> str:

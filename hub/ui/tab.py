@@ -20,6 +20,9 @@ from hub.ui.cache import PageCache
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
+HEARTBEAT_SECONDS = 60.0  # Of an open page, so that the result it shows is kept.
+OWNER = "page"
+"""Whose the page's jobs are: nobody's who asks the API with a key."""
 AT_ONCE = 4  # Files that are opened, submitted or shown at a time, each kind of work.
 # Not a secret: it lets a reopened page read what it stored in the browser before the server restarted.
 STORAGE_CIPHER = "uformer-hub-page"
@@ -54,6 +57,7 @@ class JobTab(ABC):
         # Not inside the tab: Gradio makes a tab's widgets when it is first opened, long after the page was loaded.
         self.job = gr.BrowserState(None, storage_key=f"uformer-hub-{self.name}-job", secret=STORAGE_CIPHER)
         self.timer = gr.Timer(POLL_SECONDS, active=False)
+        self.heart = gr.Timer(HEARTBEAT_SECONDS)
         with tabs, gr.Tab(self.tab_label, id=self.name):
             self._build()
         self._watched = [self.job, self.timer, self.run, self.stage, self.cancel, self.result, *self._shown()]
@@ -95,7 +99,15 @@ class JobTab(ABC):
 
     def _progress(self, view: JobView) -> str:
         """What fills the stage while a job waits or runs."""
-        return stage.working(view)
+        return stage.working(view, leave_hint=self._leave_hint)
+
+    @property
+    def _leave_hint(self) -> str:
+        """What becomes of the job when the page is closed."""
+        settings = self._hub.settings
+        if not settings.clean_up:
+            return text.LEAVE_HINT
+        return text.LEAVE_HINT_FOR.format(time=stage.duration(60 * settings.abandoned_minutes))
 
     def _failed(self, view: JobView) -> Updates:
         return self._idle(stage.problem(view.job.error or text.SERVER_ERROR))
@@ -149,6 +161,7 @@ class JobTab(ABC):
         self.task.change(self._change_task, [self.task, self.model], [self.model, self.model_note], **self._quiet)
         self.model.change(self._note, self.model, self.model_note, **self._quiet)
         self.timer.tick(self._watch, self.job, self._watched, **self._quiet)
+        self.heart.tick(self._beat, self.job, None, **self._quiet)
         self.cancel.click(self._cancel, self.job, self._watched, **self._quiet)
 
     def _change_task(self, task: str, model: str | None) -> tuple[Any, str]:
@@ -175,6 +188,15 @@ class JobTab(ABC):
             log.exception("Submitting %s failed.", path.name)
             return self._idle(stage.problem(text.SERVER_ERROR))
         return {self.job: job, **self._look(job, fresh=True)}
+
+    def _beat(self, job: Any) -> None:
+        """Have what the page shows kept."""
+        if not job:
+            return
+        try:
+            self._hub.lifecycle.heartbeat(str(job["id"]))
+        except (HubError, KeyError, TypeError) as error:
+            log.info("No heartbeat for %r: %s", job, error)
 
     def _watch(self, job: Any) -> Updates:
         return self._look(job, fresh=False)

@@ -120,6 +120,8 @@ PREVIEW_FAILED = "The frame could not be restored"
 CANCEL = "Cancel"
 RESUME = "Resume"
 RESUME_HINT = "What is finished is kept: “Resume” goes on from there."
+DISCARD = "Discard"
+DISCARD_FAILED = "The job could not be discarded: {reason}"
 RESUME_FAILED = "The job could not be resumed: {reason}"
 CANCEL_FAILED = "The job could not be cancelled and goes on: {reason}"
 
@@ -140,6 +142,9 @@ LATEST_ALT = "The frame restored last"
 BUSY_TITLE = "One moment"
 BUSY_HINT = "This page keeps looking; the job goes on."
 LEAVE_HINT = "You may close this page: the work goes on, and you will find it here when you come back."
+LEAVE_HINT_FOR = (
+    "You may close this page: the work goes on, and you find the result here for {time} after it is finished."
+)
 FAILED_TITLE = "That did not work"
 CANCELLED_TITLE = "Cancelled"
 CANCELLED_HINT = "Nothing was kept. Change the settings or the photo and run it again."

@@ -20,7 +20,7 @@ from hub.ui.clips import clip_addresses, latest_address
 from hub.ui.frames import Span, save_poster, save_preview
 from hub.ui.picker import clip_picker, picked, refused
 from hub.ui.player import clip_player, playing
-from hub.ui.tab import JobTab, Updates
+from hub.ui.tab import OWNER, JobTab, Updates
 from hub.ui.widgets import comparison
 
 log = logging.getLogger(__name__)
@@ -79,12 +79,15 @@ class VideoTab(JobTab):
                 elem_id="video-resume",
                 elem_classes="hub-small-button",
             )
+            self.discard = gr.Button(
+                text.DISCARD, visible=False, elem_id="video-discard", elem_classes="hub-small-button"
+            )
             with gr.Column(visible=False, elem_classes="hub-result") as self.result:
                 self.player = clip_player("video-player")
                 self.download = gr.HTML("", apply_default_css=False, elem_id="video-download")
 
     def _shown(self) -> list[Any]:
-        return [self.resume, self.player, self.download]
+        return [self.resume, self.discard, self.player, self.download]
 
     def _connect(self) -> None:
         self.picker.upload(
@@ -113,6 +116,7 @@ class VideoTab(JobTab):
             **self._bounded,
         )
         self.resume.click(self._resume, self.job, self._watched, **self._quiet)
+        self.discard.click(self._discard, self.job, self._watched, **self._quiet)
 
     def _take_upload(self, event: gr.EventData) -> Updates:
         name = str(getattr(event, "name", "clip"))
@@ -169,7 +173,8 @@ class VideoTab(JobTab):
             return self._refused(path)
         # The times that were written are looked at where an error can be told.
         updates = self._submit(
-            path, lambda stream: self._hub.submit_video(stream, clip["name"], self.settings.options(values))
+            path,
+            lambda stream: self._hub.submit_video(stream, clip["name"], self.settings.options(values), owner=OWNER),
         )
         return {self.preview: gr.Column(visible=False), **updates}
 
@@ -222,6 +227,17 @@ class VideoTab(JobTab):
         gr.Warning(text.RESUME_FAILED.format(reason=reason))
         return {self.timer: gr.skip()}
 
+    def _discard(self, job: Any) -> Updates:
+        """Delete what is kept of a failed job."""
+        try:
+            self._hub.manager.delete(str(job["id"]))
+        except (NotFound, KeyError, TypeError):
+            return self._forget()  # Deleted already, which is what was asked for.
+        except HubError as error:
+            gr.Warning(text.DISCARD_FAILED.format(reason=error.message))
+            return {self.timer: gr.skip()}
+        return self._forget()
+
     def _empty(self) -> str:
         return stage.empty(text.EMPTY_CLIP_TITLE, text.EMPTY_CLIP_HINT)
 
@@ -229,18 +245,23 @@ class VideoTab(JobTab):
         return stage.cancelled(text.NOTHING_KEPT_HINT)
 
     def _progress(self, view: JobView) -> str:
-        return stage.working(view, latest_address(self._hub, view.job))
+        return stage.working(view, latest_address(self._hub, view.job), leave_hint=self._leave_hint)
 
     def _failed(self, view: JobView) -> Updates:
         hint = text.RESUME_HINT if view.resumable else ""
         words = stage.problem(view.job.error or text.SERVER_ERROR, hint=hint)
-        return {**self._idle(words), self.resume: gr.Button(visible=view.resumable)}
+        shown = gr.Button(visible=view.resumable)
+        return {**self._idle(words), self.resume: shown, self.discard: shown}
 
     def _working(self, words: str) -> Updates:
-        return {**super()._working(words), self.resume: gr.Button(visible=False)}
+        return {**super()._working(words), **self._nothing_to_resume}
 
     def _idle(self, words: str) -> Updates:
-        return {**super()._idle(words), self.resume: gr.Button(visible=False)}
+        return {**super()._idle(words), **self._nothing_to_resume}
+
+    @property
+    def _nothing_to_resume(self) -> Updates:
+        return {button: gr.Button(visible=False) for button in (self.resume, self.discard)}
 
     def _finished(self, view: JobView) -> Updates:
         """Before and after to play, and the download."""

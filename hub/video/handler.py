@@ -106,8 +106,8 @@ def _outcome(context: JobContext) -> Outcome | None:
     kept = context.workdir / OUTCOME
     if not kept.is_file():
         return None
-    outcome = Outcome(**json.loads(kept.read_text(encoding="utf-8")))
-    return outcome if context.published(outcome.result_path) else None
+    record = json.loads(kept.read_text(encoding="utf-8"))
+    return Outcome(**record) if context.published(record["result_path"]) else None
 
 
 def weights_digest(path: Path | None) -> str:

@@ -70,7 +70,7 @@ def test_display_pictures_are_the_photo_and_the_result(
 
     assert view.job.status is Status.COMPLETED, view.job.error
     assert view.job.result_path is not None
-    before, after = hub.display_files(job_id)
+    before, after = hub.display.pictures(job_id)
     assert np.array_equal(pixels(before), noisy_photo)
     assert np.array_equal(pixels(after), pixels(hub.result_file(view.job.result_path)))
 
@@ -84,16 +84,16 @@ def test_a_change_of_strength_gives_what_a_run_with_it_gives(
         assert hub.manager.wait(job_id, SECONDS).job.status is Status.COMPLETED
     tiles = hub.engine.status().tiles
 
-    view = hub.reblend(changed, 0.4)
+    view = hub.display.reblend(changed, 0.4)
 
     assert hub.engine.status().tiles == tiles, "The network ran again."
     assert view.job.result is not None
     assert view.job.result["strength"] == 0.4
     first, second = (hub.view(job_id).job.result_path or "" for job_id in (changed, direct))
     assert np.abs(pixels(hub.result_file(first)).astype(int) - pixels(hub.result_file(second))).max() <= 1
-    assert np.array_equal(pixels(hub.display_files(changed)[1]), pixels(hub.result_file(first)))
+    assert np.array_equal(pixels(hub.display.pictures(changed)[1]), pixels(hub.result_file(first)))
 
-    hub.reblend(changed, 0)
+    hub.display.reblend(changed, 0)
     assert np.array_equal(pixels(hub.result_file(hub.view(changed).job.result_path or "")), noisy_photo)
 
 
@@ -103,7 +103,7 @@ def test_what_the_output_format_costs_is_noted(hub: Hub, tmp_path: Path, noisy_p
     expected = ["JPEG has no transparency: the picture was put on white."]
 
     view = hub.manager.wait(submit(hub, path, output_format="jpeg", display=True), SECONDS)
-    again = hub.reblend(view.job.id, 0.5)
+    again = hub.display.reblend(view.job.id, 0.5)
 
     for job in (view.job, again.job):
         assert job.result is not None, job.error
@@ -134,14 +134,14 @@ def test_a_change_of_strength_cut_short_by_a_crash_is_finished(
 
         monkeypatch.setattr(hub.files, "put_staged", die)
         with pytest.raises(KeyboardInterrupt):
-            hub.reblend(job_id, 0)
+            hub.display.reblend(job_id, 0)
 
     with running(settings) as hub:
         job = hub.view(job_id).job
         assert job.result is not None
         assert job.result["strength"] == 0
         assert np.array_equal(pixels(hub.result_file(job.result_path or "")), noisy_photo)
-        assert np.array_equal(pixels(hub.display_files(job_id)[1]), noisy_photo)
+        assert np.array_equal(pixels(hub.display.pictures(job_id)[1]), noisy_photo)
 
 
 def test_a_replaced_file_of_weights_is_used_from_the_next_job_on(settings: Settings, noisy_png: Path) -> None:
@@ -180,14 +180,14 @@ def test_only_a_finished_display_job_can_be_blended_again(hub: Hub, noisy_png: P
     hub.manager.wait(job_id, SECONDS)
 
     with pytest.raises(Conflict) as raised:
-        hub.reblend(job_id, 0.5)
+        hub.display.reblend(job_id, 0.5)
     assert raised.value.code == "not_reblendable"
     with pytest.raises(NotFound):
-        hub.display_files(job_id)
+        hub.display.pictures(job_id)
     with pytest.raises(InvalidInput):
-        hub.reblend(job_id, 7)
+        hub.display.reblend(job_id, 7)
     with pytest.raises(NotFound):
-        hub.reblend("00000000-0000-4000-8000-000000000000", 0.5)
+        hub.display.reblend("00000000-0000-4000-8000-000000000000", 0.5)
 
 
 @pytest.mark.parametrize(

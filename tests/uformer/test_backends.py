@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from uformer import VARIANTS, Backend, OutOfMemory, Uformer, load_model, open_backend
 from uformer.backends import TorchBackend
 from uformer.openvino_backend import OpenVinoBackend, _prune
-from uformer.openvino_graph import build_graph, mask_values
+from uformer.openvino_graph import build_piece, mask_values
+from uformer.openvino_plan import plan_pieces
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "denoise_16.safetensors"
 
@@ -83,6 +84,14 @@ def test_torch_serves_while_openvino_compiles(
     assert psnr(second, expected) >= 100
 
 
+def give_way(backend: Backend, *tiles: NDArray[Any]) -> None:
+    """Wait until the backend calls `between` in the middle of each tile: OpenVINO compiles what it needs for that."""
+    for tile in tiles:
+        calls: list[None] = []
+        while not calls:
+            backend.run(tile, lambda: calls.append(None))  # noqa: B023 - called at once
+
+
 def test_compiled_graphs_are_kept_on_disk(tile: NDArray[np.uint8], tmp_path: Path) -> None:
     def run() -> tuple[NDArray[np.float32], Path]:
         backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32", cache_dir=tmp_path)
@@ -111,10 +120,10 @@ def test_torch_runs_what_openvino_cannot_compile(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fail(*arguments: Any) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
         raise RuntimeError("unsupported operation")
 
-    monkeypatch.setattr("uformer.openvino_backend.build_graph", fail)
+    monkeypatch.setattr("uformer.openvino_backend.build_whole", fail)
     backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32", bridge=False)
     for _ in range(2):
         assert psnr(backend.run(tile[None])[0], expected) >= 100
@@ -135,10 +144,10 @@ def test_a_prepared_backend_no_longer_depends_on_timing(
 def test_preparing_leaves_a_lack_of_memory_to_the_tiles(
     tile: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: Any) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("uformer.openvino_backend.build_graph", fail)
+    monkeypatch.setattr("uformer.openvino_backend.build_whole", fail)
     backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32")
     backend.prepare(*tile.shape[:2])
     with pytest.raises(OutOfMemory, match="256x128"):
@@ -180,11 +189,134 @@ def test_every_variant_has_its_graph(variant: str, random_network: Callable[...,
     np.testing.assert_allclose(restored, plain, atol=2e-5)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_in_pieces_or_whole_makes_no_difference(
+    precision: str, open_it: Callable[..., Backend], tile: NDArray[np.uint8]
+) -> None:
+    backend = open_it(cpu_backend="openvino", precision=precision, bridge=False)
+    whole = backend.run(tile[None])
+    calls: list[None] = []
+    np.testing.assert_array_equal(backend.run(tile[None], lambda: calls.append(None), likely=False), whole)
+    assert not calls, "nothing is slowed down for what is not likely"
+
+    give_way(backend, tile[None])
+
+    np.testing.assert_array_equal(backend.run(tile[None], lambda: calls.append(None)), whole)
+    assert len(calls) > 10
+
+
 def test_a_graph_of_shifted_windows_has_small_masks(random_network: Callable[..., Uformer]) -> None:
-    graph = build_graph(random_network("uformer_16"), 256, 512)
-    masks = [mask_values(port.get_any_name()) for port in graph.inputs[1:]]
-    assert [list(mask.shape) for mask in masks] == [list(port.shape) for port in graph.inputs[1:]]
-    assert 0 < sum(mask.nbytes for mask in masks) < 4e6
+    network = random_network("uformer_16")
+    pieces = plan_pieces(network.config, 256, 512, 10**9)
+    graphs = [build_piece(network, piece, narrow=True) for piece in pieces]
+    ports = [port for piece, graph in zip(pieces, graphs, strict=True) for port in graph.inputs[len(piece.inputs) :]]
+    masks = [mask_values(port.get_any_name()) for port in ports]
+    assert [list(mask.shape) for mask in masks] == [list(port.shape) for port in ports]
+    assert 0 < sum(mask.nbytes for mask in masks) < 8e6
+
+
+@pytest.mark.parametrize("cpu_backend", ["torch", "openvino"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_who_is_interrupted_gets_the_same_pixels(
+    cpu_backend: str,
+    precision: str,
+    open_it: Callable[..., Backend],
+    noisy_real_photo: NDArray[np.uint8],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By tiles of its own shape and others, which are interrupted in turn."""
+    monkeypatch.setattr("uformer.openvino_backend.STRIP_NUMBERS", 50_000)
+    backend = open_it(cpu_backend=cpu_backend, precision=precision, bridge=False)
+    tiles = [
+        noisy_real_photo[None, :256, :128],
+        noisy_real_photo[None, 128:, 128:256],
+        noisy_real_photo[None, :128, :128],
+    ]
+    alone = [backend.run(tile) for tile in tiles]
+    give_way(backend, *tiles)
+    calls: list[int] = []
+
+    def between(depth: int) -> None:
+        calls.append(depth)
+        if depth < 3 and calls.count(depth) % 7 == 0 and len(calls) < 300:
+            np.testing.assert_array_equal(backend.run(tiles[depth], lambda: between(depth + 1)), alone[depth])
+
+    np.testing.assert_array_equal(backend.run(tiles[0], lambda: between(1)), alone[0])
+    assert set(calls) == {1, 2, 3}, "an interruption is told to whom it concerns only"
+    np.testing.assert_array_equal(backend.run(tiles[0]), alone[0])
+
+
+@pytest.mark.parametrize("cpu_backend", ["torch", "openvino"])
+def test_an_error_between_ends_the_batch_and_harms_no_other(
+    cpu_backend: str, open_it: Callable[..., Backend], tile: NDArray[np.uint8]
+) -> None:
+    backend = open_it(cpu_backend=cpu_backend, precision="float32", bridge=False)
+    expected = backend.run(tile[None])
+
+    def fail() -> None:
+        raise KeyError("between")
+
+    give_way(backend, tile[None])
+    held = backend.memory_bytes
+    for _ in range(3):
+        with pytest.raises(KeyError, match="between"):
+            backend.run(tile[None], fail)
+    assert backend.memory_bytes == held
+    np.testing.assert_array_equal(backend.run(tile[None]), expected)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_length_of_strips_makes_no_difference(
+    precision: str, tile: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shorter ones are at the edge of vectors elsewhere: a rounding may differ, but no 8-bit level."""
+    results = []
+    for numbers in (10**9, 50_000):
+        monkeypatch.setattr("uformer.openvino_backend.STRIP_NUMBERS", numbers)
+        backend = open_backend(
+            load_model(WEIGHTS), device="cpu", cpu_backend="openvino", precision=precision, bridge=False
+        )
+        give_way(backend, tile[None])
+        results.append(backend.run(tile[None], lambda: None))
+        backend.close()
+    assert np.abs(results[0] - results[1]).max() * 255 < 0.5
+
+
+def test_the_memory_of_interrupted_runs_is_counted(open_it: Callable[..., Backend], tile: NDArray[np.uint8]) -> None:
+    backend = open_it(cpu_backend="openvino", precision="float32", bridge=False)
+    give_way(backend, tile[None])
+    held: list[int] = [backend.memory_bytes]
+    for _ in range(2):
+        interruptions = iter([None])
+
+        def between(interruptions: Iterator[None] = interruptions) -> None:
+            for _ in interruptions:
+                backend.run(tile[None], lambda: None)
+
+        backend.run(tile[None], between)
+        held.append(backend.memory_bytes)
+    assert held[0] < held[1] == held[2], "what the first interruption needed serves the next"
+
+
+def test_a_running_chain_stays_however_many_interrupt_it(
+    tile: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("uformer.openvino_backend.KEPT_BYTES_PER_CHANNEL", 0)
+    backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32", bridge=False)
+    kept: list[set[tuple[int, int]]] = []
+    outer = tile[None, :, :128].repeat(2, 1)
+    give_way(backend, outer)
+
+    def between() -> None:
+        if len(kept) < 2:
+            backend.run(tile[None, :, : 128 * (2 - len(kept))])
+            kept.append({form.shape for form in backend._graphs})
+
+    backend.run(outer, between)
+    assert kept == [{(256, 128), (128, 256)}, {(256, 128), (128, 128)}]
+    backend.run(tile[None])
+    assert [form.shape for form in backend._graphs] == [(128, 256)]
+    backend.close()
 
 
 def test_memory_that_runs_out_is_told_apart_from_other_errors(monkeypatch: pytest.MonkeyPatch) -> None:

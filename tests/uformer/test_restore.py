@@ -170,7 +170,9 @@ def test_a_backend_runner_batches_equal_neighbours_and_halves_what_does_not_fit(
         def __init__(self) -> None:
             self.batches: list[int] = []
 
-        def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        def run(
+            self, batch: NDArray[Any], between: Callable[[], None] | None = None, *, likely: bool = True
+        ) -> NDArray[np.float32]:
             if len(batch) > 2:
                 raise OutOfMemory("too many")
             self.batches.append(len(batch))

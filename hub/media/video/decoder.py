@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ class Reading(Iterator[Frame]):
         self._bytes = 0
         self._end: Mapping[str, Any] | BaseException | None = None
         self._closed = False
-        self._thread = threading.Thread(target=self._fetch, name="clip-reading", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._fetch,), name="clip-reading", daemon=True
+        )
         self._thread.start()
 
     def __next__(self) -> Frame:

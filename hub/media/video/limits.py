@@ -16,6 +16,14 @@ class Limits:
     max_seconds: float
     max_frames: int
 
+    @property
+    def decoded_pixels(self) -> int:
+        """Where FFmpeg itself gives up: the header may name a small picture, and a packet hold a huge one.
+
+        Well above `max_pixels`, so that a picture somewhat too large is refused in words that tell its size.
+        """
+        return 4 * self.max_pixels
+
     def check_size(self, width: int, height: int) -> None:
         """Raise TooLarge (`too_many_pixels`)."""
         if width * height > self.max_pixels:

@@ -74,8 +74,10 @@ class SourceFile:
 
 
 @contextmanager
-def open_clip(path: Path) -> Iterator[InputContainer]:
+def open_clip(path: Path, max_pixels: int | None = None) -> Iterator[InputContainer]:
     """Open a file by its content, whatever it is called.
+
+    max_pixels: FFmpeg, which decodes pictures to learn of a stream, leaves larger ones alone.
 
     Raises UnsupportedMedia (`not_a_video`), InvalidInput (`empty_file`, `damaged_video`). Whoever reads from it may get
     Busy (`read_failed`) or MemoryError; any FFmpegError but av.error.MemoryError means that the content is damaged.
@@ -87,7 +89,7 @@ def open_clip(path: Path) -> Iterator[InputContainer]:
             raise InvalidInput("empty_file", "The file is empty. Send a whole clip.")
         source.seek(0, os.SEEK_SET)
         try:
-            container = av.open(source, "r", options=_OPTIONS, metadata_errors="replace")
+            container = av.open(source, "r", options=_OPTIONS | _bound(max_pixels), metadata_errors="replace")
         except MemoryError:
             raise
         except (av.FFmpegError, ValueError) as error:
@@ -115,8 +117,10 @@ def video_stream(container: InputContainer) -> VideoStream:
     return stream
 
 
-def decoder_for(stream: VideoStream) -> VideoCodecContext:
+def decoder_for(stream: VideoStream, max_pixels: int) -> VideoCodecContext:
     """A decoder whose result depends on the stream alone: slices may run side by side, frames may not.
+
+    max_pixels: of a picture, above which decoding fails before memory is taken for it.
 
     With frames decoded side by side the concealment of damage depends on timing, and an error while the decoder is
     drained loses the frames behind it.
@@ -125,6 +129,7 @@ def decoder_for(stream: VideoStream) -> VideoCodecContext:
     name = _ALPHA_DECODERS.get(context.name)
     if name is not None and stream.metadata.get("alpha_mode") == "1":
         context = CodecContext.create(name, "r")
+    context.options = _bound(max_pixels)
     context.thread_type = "SLICE"
     context.thread_count = _THREADS
     return cast(VideoCodecContext, context)
@@ -141,6 +146,10 @@ def stream_seconds(container: InputContainer, stream: VideoStream) -> tuple[floa
         start = float((stream.start_time or 0) * stream.time_base)
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start, True
     return (None if container.duration is None else container.duration * _MICROSECOND), False
+
+
+def _bound(max_pixels: int | None) -> dict[str, str]:
+    return {} if max_pixels is None else {"max_pixels": str(max_pixels)}
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -44,7 +44,7 @@ def probe(path: Path, limits: Limits) -> ClipInfo:
 
     Raises UnsupportedMedia (not a clip, no video), InvalidInput (empty, damaged), TooLarge.
     """
-    with open_clip(path) as container:
+    with open_clip(path, limits.decoded_pixels) as container:
         stream = video_stream(container)
         context = stream.codec_context
         limits.check_size(context.width, context.height)
@@ -55,7 +55,7 @@ def probe(path: Path, limits: Limits) -> ClipInfo:
         frames = (len(stream.index_entries) if avi else stream.frames) or _product(seconds, rate)
         limits.check_seconds(seconds)
         limits.check_frames(frames)
-        decoder = decoder_for(stream)
+        decoder = decoder_for(stream, limits.decoded_pixels)
         first, several = _first_frame(container, stream, decoder)
         if container.format.name == "gif" and not several:
             raise UnsupportedMedia("not_a_video", "The file is a photo, not a clip. Send it to process_image.")

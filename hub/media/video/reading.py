@@ -66,13 +66,13 @@ def serve(request: Mapping[str, Any], channel: Channel) -> None:
     at, since, until = request["at"], request["since"], request["until"]
     wanted = since if at is None else at
     with ExitStack() as opened:
-        container = opened.enter_context(open_clip(path))
+        container = opened.enter_context(open_clip(path, limits.decoded_pixels))
         key = None
         # A glance at one frame may rely on times that are not exact.
         if wanted is not None and request["seek"] and (at is not None or info.container in _INDEXED):
             key = _key_before(container, info, wanted)
             if key is None:
-                container = opened.enter_context(open_clip(path))
+                container = opened.enter_context(open_clip(path, limits.decoded_pixels))
         reader = Reader(container, info, limits, channel)
         delivered = reader.deliver_span(key, since, until) if at is None else reader.deliver_shown(key, at)
         end = {"frames": delivered, "counts": reader.counts.to_json(), "remarks": reader.remarks}
@@ -115,7 +115,7 @@ class Reader:
         for stream in container.streams:
             if stream.index != info.stream:
                 stream.discard = Discard.all
-        self._decoder = decoder_for(self._stream)
+        self._decoder = decoder_for(self._stream, limits.decoded_pixels)
         # AVI knows neither the order of display nor how long a frame lasts.
         self._avi = info.container == "avi"
         self._timeline = Timeline(info.time_base, info.rate, by_order=self._avi and info.codec in _REORDERED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -105,7 +106,7 @@ class ClipWriter:
         self._changed = threading.Condition()
         self._error: BaseException | None = None
         self._abandoned = False
-        self._thread = threading.Thread(target=self._run, name="clip-writer", daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="clip-writer", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

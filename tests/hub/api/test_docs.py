@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+
+OpenClient = Callable[..., AbstractContextManager[TestClient]]
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
@@ -34,24 +38,80 @@ def test_the_document_describes_every_operation(client: TestClient) -> None:
         "GET /api/image_status/{task_id}",
         "POST /api/process_video",
         "GET /api/video_status/{task_id}",
+        "POST /api/generate_preview",
+        "GET /api/tasks",
+        "GET /api/tasks/{task_id}",
+        "DELETE /api/tasks/{task_id}",
+        "GET /api/tasks/{task_id}/events",
         "POST /api/tasks/{task_id}/cancel",
         "POST /api/tasks/{task_id}/resume",
         "GET /static_results/{result_name}",
+        "POST /api/confirm_download",
+        "POST /api/task_heartbeat",
+        "GET /api/cache_status",
+        "POST /api/clear_cache",
         "GET /api/available_controls",
+        "GET /api/model_loading_strategy",
+        "GET /api/loaded_models_status",
+        "POST /api/load_models",
+        "POST /api/unload_models",
+        "POST /api/install_models",
         "GET /health",
+        "GET /ready",
+        "GET /metrics",
     }
-    for operation in operations.values():
+    for name, operation in operations.items():
         assert operation["summary"]
         assert operation["description"]
-        for status, answer in operation["responses"].items():
+        answers = {status: resolved(document, answer) for status, answer in operation["responses"].items()}
+        assert "500" in answers
+        assert (" /api/" not in name) or {"401", "429"} <= set(answers)
+        for status, answer in answers.items():
             assert answer["description"]
-            if int(status) >= 400 and "content" in answer:
+            if int(status) >= 400 and "application/json" not in answer.get("content", {}):
                 assert set(answer["content"]) == {"application/problem+json"}
                 assert answer["content"]["application/problem+json"]["examples"]
+            if status in ("429", "503"):
+                assert "Retry-After" in answer["headers"], name
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"], name
+            assert parameter.get("examples") or parameter["schema"].get("examples"), (name, parameter["name"])
     for path in ("/api/process_image", "/api/process_video"):
         answers = operations[f"POST {path}"]["responses"]
-        assert set(answers) == {"202", "400", "409", "413", "415", "422", "503"}
+        assert set(answers) == {*["202", "400", "401", "403", "408", "409", "413", "415", "422", "429", "500", "503"]}
         assert set(answers["202"]["headers"]) == {"Location", "Retry-After"}
+
+
+def resolved(document: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer, or the one that it refers to."""
+    name = answer.get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = document["components"]["responses"][name] if name else answer
+    return found
+
+
+def test_every_field_of_every_answer_has_an_example_or_says_what_it_is(client: TestClient) -> None:
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+
+    for name, schema in schemas.items():
+        for field, described in schema.get("properties", {}).items():
+            assert (
+                described.keys() & {"description", "examples", "const", "enum", "$ref", "items"}
+                or described.get("type") == "boolean"
+            ), f"{name}.{field}"
+
+
+@pytest.mark.parametrize("keys", [[], ["a key that is long enough"]])
+def test_how_keys_are_given_is_told(open_client: OpenClient, keys: list[str]) -> None:
+    with open_client(api_keys=keys) as client:
+        document = client.get("/openapi.json").json()
+
+    schemes = document["components"]["securitySchemes"]
+    assert {scheme["type"] for scheme in schemes.values()} == {"apiKey", "http"}
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert ("security" in operation) == path.startswith("/api/")
+            # Without keys none is asked for.
+            assert "security" not in operation or ({} in operation["security"]) == (not keys)
 
 
 def test_every_reference_in_the_document_leads_somewhere(client: TestClient) -> None:

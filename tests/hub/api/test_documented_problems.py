@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
 
 from hub.errors import HubError
 from hub.service import Hub
@@ -25,12 +26,14 @@ from .test_tasks import large_png
 OpenClient = Callable[..., AbstractContextManager[TestClient]]
 Provoke = Callable[[TestClient], httpx.Response]
 
+DAMAGED_INSIDE = chunked_png(100, 100, b"this was never compressed" * 40)
+"""A photo that is accepted, and fails at once."""
 TASK_ID = "a1b2c3d4-e5f6-7890-a1b2-c3d4e5f67890"
 
 
 @dataclass(frozen=True)
 class Route:
-    """One of the two that take a file."""
+    """One of those that take a file."""
 
     path: str
     field: str
@@ -101,9 +104,102 @@ def ask_for(range_: str) -> Provoke:
     return provoke
 
 
+def without_database(call: Provoke) -> Provoke:
+    """The same call while the database does not answer."""
+
+    class Away:
+        def begin(self) -> None:
+            raise OperationalError("SELECT 1", None, Exception("database is locked"))
+
+    def provoke(client: TestClient) -> httpx.Response:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(client.app.state.hub._store, "_engine", Away())  # type: ignore[attr-defined]
+            return call(client)
+
+    return provoke
+
+
+def delete_what_does_not_stop(client: TestClient) -> httpx.Response:
+    task_id = PHOTOS.post(DAMAGED_INSIDE)(client).json()["task_id"]
+    with pytest.MonkeyPatch.context() as patch:
+        runs = client.app.state.hub.manager._runs  # type: ignore[attr-defined]
+        patch.setattr(runs._changed, "wait_for", lambda *_: False)
+        return client.delete(f"/api/tasks/{task_id}")
+
+
+def heartbeat_for_what_failed(client: TestClient) -> httpx.Response:
+    task_id = PHOTOS.post(DAMAGED_INSIDE)(client).json()["task_id"]
+    client.app.state.hub.manager.wait(task_id, 60)  # type: ignore[attr-defined]
+    return client.post("/api/task_heartbeat", json={"task_id": task_id})
+
+
+def preview_while_others_wait(client: TestClient) -> httpx.Response:
+    lane = client.app.state.hub.decoder._previews  # type: ignore[attr-defined]
+    taken = lane.take()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lane, "wait", 0.1)
+            return PREVIEWS.post(b"x")(client)
+    finally:
+        lane.slots.put(taken)
+
+
+def load_while_others_load(client: TestClient) -> httpx.Response:
+    with client.app.state.hub.models._loading:  # type: ignore[attr-defined]
+        return client.post("/api/load_models", json={"model_names": ["denoise_16"]})
+
+
+def install_with_a_full_queue(client: TestClient) -> httpx.Response:
+    while PHOTOS.post(large_png())(client).status_code == 202:
+        pass
+    answer = client.post("/api/install_models", json={"model_names": ["denoise_b"]})
+    cancel_all(client)
+    return answer
+
+
+def send_json(path: str, content: bytes | None) -> Provoke:
+    headers = {"Content-Type": "application/json"}
+    return lambda client: client.post(path, content=content, headers=headers)
+
+
+def reuse_a_key(client: TestClient, path: str, **other: Any) -> httpx.Response:
+    """A key that was used for a photo is used for something else."""
+    headers = {"Idempotency-Key": "used"}
+    client.post(PHOTOS.path, files={"image_file": ("a.png", DAMAGED_INSIDE)}, headers=headers)
+    return client.post(path, headers=headers, **other)
+
+
+PREVIEWS = Route("/api/generate_preview", "image_file", "a.png", large_png)
 PHOTOS = Route("/api/process_image", "image_file", "a.png", large_png)
 VIDEOS = Route("/api/process_video", "video_file", "a.mp4", lambda: clip(60, scale=2))
-IMAGE, VIDEO = f"POST {PHOTOS.path}", f"POST {VIDEOS.path}"
+IMAGE, VIDEO, PREVIEW = f"POST {PHOTOS.path}", f"POST {VIDEOS.path}", f"POST {PREVIEWS.path}"
+TASK_CALLS = {
+    f"{method} {path}": (lambda client, method=method, path=path: client.request(method, path.format(task_id=TASK_ID)))
+    for method, path in (
+        ("GET", "/api/image_status/{task_id}"),
+        ("GET", "/api/video_status/{task_id}"),
+        ("GET", "/api/tasks/{task_id}"),
+        ("DELETE", "/api/tasks/{task_id}"),
+        ("GET", "/api/tasks/{task_id}/events"),
+        ("POST", "/api/tasks/{task_id}/cancel"),
+        ("POST", "/api/tasks/{task_id}/resume"),
+    )
+}
+CONFIRM, HEARTBEAT = "POST /api/confirm_download", "POST /api/task_heartbeat"
+LOAD, UNLOAD, INSTALL = (f"POST /api/{verb}_models" for verb in ("load", "unload", "install"))
+CLEAR = "POST /api/clear_cache"
+NO_RESULT = "/static_results/images/denoise/processed/1_a1b2c3d4_no_enhanced_a.png"
+WITH_DATABASE: dict[str, Provoke] = {
+    **TASK_CALLS,
+    IMAGE: PHOTOS.post(DAMAGED_INSIDE),
+    VIDEO: VIDEOS.post(clip(2)),
+    "GET /api/tasks": lambda client: client.get("/api/tasks"),
+    CONFIRM: lambda client: client.post("/api/confirm_download", json={"result_path": f"{NO_RESULT[:-5]}{'0' * 24}"}),
+    HEARTBEAT: lambda client: client.post("/api/task_heartbeat", json={"task_id": TASK_ID}),
+    "GET /api/cache_status": lambda client: client.get("/api/cache_status"),
+    CLEAR: lambda client: client.post("/api/clear_cache"),
+    INSTALL: lambda client: client.post("/api/install_models", json={"model_names": ["denoise_b"]}),
+}
 
 PROVOKED: dict[tuple[str, str], Provoke] = {
     **{
@@ -130,10 +226,49 @@ PROVOKED: dict[tuple[str, str], Provoke] = {
     (VIDEO, "damaged_video"): VIDEOS.post(clip()[:-3000]),
     (VIDEO, "picture_too_large"): VIDEOS.post(clip(1, tall=91, sound=False), codec="av1"),
     (VIDEO, "invalid_range"): VIDEOS.post(clip(sound=False), start="2.5"),
-    ("GET /api/image_status/{task_id}", "task_not_found"): lambda client: client.get(f"/api/image_status/{TASK_ID}"),
-    ("GET /api/video_status/{task_id}", "task_not_found"): lambda client: client.get(f"/api/video_status/{TASK_ID}"),
-    ("POST /api/tasks/{task_id}/cancel", "task_not_found"): lambda client: client.post(f"/api/tasks/{TASK_ID}/cancel"),
-    ("POST /api/tasks/{task_id}/resume", "task_not_found"): lambda client: client.post(f"/api/tasks/{TASK_ID}/resume"),
+    **{(operation, "task_not_found"): call for operation, call in TASK_CALLS.items()},
+    **{(operation, "database_unavailable"): without_database(call) for operation, call in WITH_DATABASE.items()},
+    (IMAGE, "idempotency_key_reused"): lambda client: reuse_a_key(
+        client, PHOTOS.path, files={"image_file": ("a.png", b"x")}
+    ),
+    (VIDEO, "idempotency_key_reused"): lambda client: reuse_a_key(
+        client, VIDEOS.path, files={"video_file": ("a.mp4", b"x")}
+    ),
+    (INSTALL, "idempotency_key_reused"): lambda client: reuse_a_key(client, "/api/install_models", json={}),
+    **{
+        (PREVIEW, code): provoke
+        for code, provoke in {
+            "bad_request": PREVIEWS.post_nonsense,
+            "upload_too_large": PREVIEWS.announce_too_much,
+            "invalid_request": PREVIEWS.post_no_file,
+            "empty_file": PREVIEWS.post(b""),
+            "too_many_pixels": PREVIEWS.post(chunked_png(20_000, 20_000, b"")),
+            "not_an_image": PREVIEWS.post(b"%PDF-1.7 this is no photo"),
+            "damaged_image": PREVIEWS.post(b"\x89PNG\r\n\x1a\n" + bytes(20)),
+            "decoder_busy": preview_while_others_wait,
+        }.items()
+    },
+    ("GET /api/tasks", "task_not_found"): lambda client: client.get(f"/api/tasks?before={TASK_ID}"),
+    ("GET /api/tasks", "invalid_request"): lambda client: client.get("/api/tasks?limit=101"),
+    ("DELETE /api/tasks/{task_id}", "task_still_stopping"): delete_what_does_not_stop,
+    (CONFIRM, "result_not_found"): lambda client: client.post("/api/confirm_download", json={"result_path": NO_RESULT}),
+    (CONFIRM, "invalid_request"): send_json("/api/confirm_download", b"{}"),
+    (HEARTBEAT, "task_not_found"): WITH_DATABASE[HEARTBEAT],
+    (HEARTBEAT, "result_not_found"): heartbeat_for_what_failed,
+    (HEARTBEAT, "invalid_request"): send_json("/api/task_heartbeat", b"{}"),
+    (CLEAR, "bad_request"): lambda client: client.post("/api/clear_cache?clear_images=false&clear_videos=false"),
+    (CLEAR, "invalid_request"): lambda client: client.post("/api/clear_cache?clear_images=perhaps"),
+    **{
+        (operation, "bad_request"): send_json(operation.partition(" ")[2], b'{"task_id": "\xff"}')
+        for operation in (CONFIRM, HEARTBEAT, LOAD, UNLOAD, INSTALL)
+    },
+    **{
+        (operation, code): send_json(operation.partition(" ")[2], content)
+        for operation in (LOAD, UNLOAD, INSTALL)
+        for code, content in {"invalid_request": None, "unknown_model": b'{"model_names": ["denoise_x"]}'}.items()
+    },
+    (LOAD, "weights_not_installed"): send_json("/api/load_models", b'{"model_names": ["denoise_b"]}'),
+    (LOAD, "models_loading"): load_while_others_load,
     ("POST /api/tasks/{task_id}/resume", "not_resumable"): resume_a_cancelled_task,
     ("GET /static_results/{result_name}", "result_not_found"): lambda client: client.get("/static_results/a.png"),
     ("GET /static_results/{result_name}", "bad_request"): ask_for("pages=1-2"),
@@ -151,7 +286,12 @@ ELSEWHERE: list[tuple[dict[str, Any], dict[tuple[str, str], Provoke]]] = [
                 "weights_unusable": route.post(b"x", model_name="mine"),
                 "no_models": route.post(b"x", task_type="deblur"),
             }.items()
-        },
+        }
+        | {(INSTALL, "weights_unusable"): send_json("/api/install_models", b'{"model_names": ["mine"]}')},
+    ),
+    (
+        {"operator_keys": ["the operator's own key"]},
+        {(INSTALL, "operators_only"): send_json("/api/install_models", b'{"model_names": ["denoise_b"]}')},
     ),
     (
         {"queue_limit": 1, "image_workers": 1},
@@ -159,11 +299,16 @@ ELSEWHERE: list[tuple[dict[str, Any], dict[tuple[str, str], Provoke]]] = [
             (IMAGE, "queue_full"): PHOTOS.fill_the_queue,
             (VIDEO, "queue_full"): VIDEOS.fill_the_queue,
             ("POST /api/tasks/{task_id}/resume", "queue_full"): resume_into_a_full_queue,
+            (INSTALL, "queue_full"): install_with_a_full_queue,
         },
     ),
     (
         {"min_free_mb": 10**9},
-        {(IMAGE, "disk_full"): PHOTOS.post(b"x"), (VIDEO, "disk_full"): VIDEOS.post(b"x")},
+        {
+            (IMAGE, "disk_full"): PHOTOS.post(b"x"),
+            (VIDEO, "disk_full"): VIDEOS.post(b"x"),
+            (PREVIEW, "disk_full"): PREVIEWS.post(b"x"),
+        },
     ),
     ({"max_video_frames": 5}, {(VIDEO, "too_many_frames"): VIDEOS.post(clip())}),
 ]
@@ -182,11 +327,14 @@ def documented(client: TestClient) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def comparable(problem: dict[str, Any]) -> dict[str, Any]:
-    """Without what depends on the models that are installed, on the queue's limit, and on numbers of frames."""
-    detail = re.sub(r"^\d+ tasks|(?<=has )[\d,]+(?= frames)", "…", problem["detail"])
+    """Without what depends on the models that are installed, on limits, times and ids, and on numbers of frames."""
+    detail = re.sub(r"^\d+ tasks|(?<=has )[\d,]+(?= frames)|(?<=waited )[\d.]+", "…", problem["detail"])
+    detail = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "…", detail)
     if problem["code"] == "too_many_frames":
         detail = re.sub(r"(?<=at most )[\d,]+", "…", detail)
         problem = {**problem, "frames": ..., "max_frames": ...}
+    if "task_id" in problem:
+        problem = {**problem, "task_id": ...}
     return {**problem, "detail": re.sub(r"valid are: .*\.", "valid are: ….", detail), "valid": "valid" in problem}
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -39,6 +40,11 @@ def test_unknown_path_behind_a_proxy(client: TestClient) -> None:
         ("GET", "/api/process_image", "POST"),
         ("PUT", "/api/process_image", "POST"),
         ("DELETE", "/api/image_status/x", "GET"),
+        ("PUT", "/api/tasks/x", "DELETE, GET"),
+        ("POST", "/api/tasks", "GET"),
+        ("OPTIONS", "/api/tasks/x/events", "GET"),
+        ("TRACE", "/api/clear_cache", "POST"),
+        ("QUERY", "/static_results/a.png", "GET, HEAD"),
         ("GET", "/api/tasks/x/cancel", "POST"),
         ("POST", "/health", "GET"),
     ],
@@ -98,3 +104,11 @@ def test_data_never_replaces_the_standard_members() -> None:
 
     assert b'"status":422' in answer.body
     assert b'"valid":["a"]' in answer.body
+
+
+def test_what_no_encoding_can_hold_is_told_nevertheless() -> None:
+    answer = problem_response(422, "code", "half of a pair: \ud800.", data={"valid": ["\udfff"]})
+
+    problem = json.loads(answer.body)
+    assert problem["detail"] == "half of a pair: ?."
+    assert problem["valid"] == ["?"]

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
+
+from .conftest import Served, eventually
 
 
 @pytest.fixture(scope="module")
@@ -15,6 +20,8 @@ def result_path(client: TestClient, request: pytest.FixtureRequest) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "1_a_b_enhanced_photo.png").write_bytes(bytes(range(256)))
     (folder / ".partial-1.png").write_bytes(b"half-written")
+    for suffix in ("html", "svg", "xhtml", "js", "pdf", "txt"):
+        (folder / f"1_a_b_enhanced_photo.{suffix}").write_bytes(b"<script>alert(1)</script>")
     return "/static_results/images/denoise/processed/1_a_b_enhanced_photo.png"
 
 
@@ -125,6 +132,12 @@ def test_the_etag_saves_a_transfer(client: TestClient, result_path: str) -> None
         "/static_results/images/denoise/processed/",
         "/static_results/images/denoise/processed/nothing.png",
         "/static_results/images/denoise/processed/.partial-1.png",
+        "/static_results/images/denoise/processed/1_a_b_enhanced_photo.html",
+        "/static_results/images/denoise/processed/1_a_b_enhanced_photo.svg",
+        "/static_results/images/denoise/processed/1_a_b_enhanced_photo.xhtml",
+        "/static_results/images/denoise/processed/1_a_b_enhanced_photo.js",
+        "/static_results/images/denoise/processed/1_a_b_enhanced_photo.pdf",
+        "/static_results/images/denoise/processed/1_a_b_enhanced_photo.txt",
         "/static_results/../hub.sqlite3",
         "/static_results/%2e%2e/hub.sqlite3",
         "/static_results/images/..%2f..%2f..%2fhub.sqlite3",
@@ -152,3 +165,69 @@ def test_a_name_in_another_script(client: TestClient, post: Callable[..., str], 
 
     assert status["result_path"].isascii()
     assert client.get(status["result_path"]).status_code == 200
+
+
+@pytest.fixture
+def large_result(served: Served) -> tuple[str, Path]:
+    """A finished result's address and file, larger than what lies between server and client."""
+    folder = served.hub.settings.resolved_results_dir / "videos" / "denoise" / "processed"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "1_a1b2c3d4_0123456789abcdef01234567_enhanced_clip.mp4"
+    path.write_bytes(bytes(range(256)) * 200_000)
+    return f"{served.address}/static_results/videos/denoise/processed/{path.name}", path
+
+
+def readers(served: Served) -> int:
+    return sum(served.hub.files._readers._reading.values())
+
+
+def test_a_result_is_held_while_it_is_sent(served: Served, large_result: tuple[str, Path]) -> None:
+    address, path = large_result
+    with httpx.stream("GET", address) as answer:
+        received = answer.iter_bytes(1 << 16)
+        content = next(received)
+        assert readers(served) == 1
+        content += b"".join(received)
+
+    assert content == path.read_bytes()
+    eventually(lambda: readers(served) == 0)
+
+
+def test_a_client_that_leaves_holds_nothing(served: Served, large_result: tuple[str, Path]) -> None:
+    with httpx.stream("GET", large_result[0]) as answer:
+        next(answer.iter_bytes(1 << 16))
+        assert readers(served) == 1
+
+    eventually(lambda: readers(served) == 0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"Range": "bytes=0-9"}, 206), ({"Range": "bytes=999999999-"}, 416), ({"Range": "nonsense=1"}, 400), ({}, 200)],
+)
+def test_nothing_is_held_afterwards(
+    served: Served, large_result: tuple[str, Path], headers: dict[str, str], status: int
+) -> None:
+    assert httpx.head(large_result[0], headers=headers).status_code == status
+    etag = httpx.head(large_result[0]).headers["ETag"]
+    assert httpx.get(large_result[0], headers={"If-None-Match": etag}).status_code == 304
+
+    eventually(lambda: readers(served) == 0)
+
+
+def test_whoever_reads_a_deleted_result_gets_it_whole(served: Served, png: bytes) -> None:
+    task_id = httpx.post(f"{served.address}/api/process_image", files={"image_file": ("a.png", png)}).json()["task_id"]
+    job = served.hub.manager.wait(task_id, 120).job
+    path = served.hub.result_file(str(job.result_path))
+    whole = os.urandom(50_000_000)
+    path.write_bytes(whole)  # So large that it cannot have been sent before the deletion.
+
+    with httpx.stream("GET", f"{served.address}{job.result_path}") as answer:
+        received = answer.iter_bytes(1 << 16)
+        content = next(received)
+        assert httpx.delete(f"{served.address}/api/tasks/{task_id}").status_code == 204
+        assert httpx.get(f"{served.address}{job.result_path}").status_code == 404
+        content += b"".join(received)
+
+    assert content == whole
+    eventually(lambda: not path.exists())

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.api.problems import install_problem_handlers
-from hub.api.uploads import UploadGate
+from hub.api.uploads import API_BYTES, Pace, UploadGate
 from hub.service import Hub
 from hub.settings import Settings
 
@@ -99,3 +103,138 @@ def test_only_bodies_that_are_files_need_the_disk(
     # A body of unknown size meets the disk before its own end.
     assert send(3_000_000) == (503 if stored and streamed else 413)
     hub.stop()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_calls_that_take_no_file_take_little(client: TestClient, streamed: bool) -> None:
+    def send(size: int) -> int:
+        content = iter([bytes(size // 2), bytes(size - size // 2)]) if streamed else bytes(size)
+        return client.post("/api/tasks/nothing/cancel", content=content).status_code
+
+    assert send(API_BYTES) == 404
+    # A body that nobody reads is no harm; one that is announced is refused.
+    assert send(API_BYTES + 1) == (404 if streamed else 413)
+
+
+def test_a_body_that_is_read_stops_at_the_limit(settings: Settings) -> None:
+    answer = _streamed(settings, "/api/confirm_download", [bytes(10_000)] * 10)
+
+    assert answer.status_code == 413
+    assert answer.json()["code"] == "body_too_large"
+    assert answer.json()["max_bytes"] == API_BYTES
+
+
+@pytest.mark.parametrize(
+    ("fields", "files", "words"),
+    [
+        (100, 1, "Too many fields"),
+        (1, 10, "Too many files"),
+    ],
+)
+def test_forms_have_few_parts(client: TestClient, png: bytes, fields: int, files: int, words: str) -> None:
+    answer = client.post(
+        "/api/process_image",
+        files=[("image_file", ("a.png", png))] * files,
+        data={f"field_{number}": "x" for number in range(fields)},
+    )
+
+    assert answer.status_code == 400
+    assert words in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("form", ["multipart", "urlencoded"])
+def test_fields_are_short(client: TestClient, png: bytes, form: str) -> None:
+    data = {"task_type": "x" * 100_000}
+    files = {"image_file": ("a.png", png)} if form == "multipart" else None
+
+    assert client.post("/api/process_image", files=files, data=data).status_code in (400, 413, 422)
+
+
+def test_a_part_has_a_bounded_head(client: TestClient) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="' + b"a" * 1_000_000 + b'"\r\n\r\n\r\n--x--\r\n'
+    answer = client.post(
+        "/api/process_image", content=body, headers={"Content-Type": "multipart/form-data; boundary=x"}
+    )
+
+    assert answer.status_code == 400
+
+
+class TestSlowBodies:
+    """A client that dribbles is given up; one that has said all may wait for its answer as long as it likes."""
+
+    def test_silence(self, settings: Settings) -> None:
+        answer = _streamed(settings, "/api/process_image", [b"a", 5.0, b"b"], Pace(silence=0.1))
+
+        assert answer.status_code == 408
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.json()["code"] == "request_timeout"
+
+    def test_too_few_bytes(self, settings: Settings) -> None:
+        parts: list[bytes | float] = [b"a", 0.06] * 10
+        answer = _streamed(settings, "/api/process_image", parts, Pace(silence=5, rate=1000, patience=0.2))
+
+        assert answer.status_code == 408
+
+    def test_enough_bytes(self, settings: Settings) -> None:
+        parts: list[bytes | float] = [b"a", 0.06] * 5
+        answer = _streamed(settings, "/api/process_image", parts, Pace(silence=5, rate=1, patience=0.1))
+
+        assert (answer.status_code, answer.text) == (200, "5")
+
+    def test_waiting_for_an_answer(self, settings: Settings) -> None:
+        async def patient(scope: Scope, receive: Receive, send: Send) -> None:
+            assert await Request(scope, receive).body() == b"a"
+            assert (await receive())["type"] == "http.disconnect"
+            await PlainTextResponse("left")(scope, receive, send)
+
+        answer = _streamed(settings, "/api/x", [b"a", b"", 0.3], Pace(silence=0.1), patient)
+
+        assert (answer.status_code, answer.text) == (200, "left")
+
+
+class _Answer:
+    def __init__(self, sent: list[Message]) -> None:
+        self.status_code: int = sent[0]["status"]
+        self.headers = Headers(raw=sent[0]["headers"])
+        self.text = b"".join(message.get("body", b"") for message in sent[1:]).decode()
+
+    def json(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.text)
+        return answer
+
+
+async def _count(scope: Scope, receive: Receive, send: Send) -> None:
+    body = await Request(scope, receive).body()
+    await PlainTextResponse(str(len(body)))(scope, receive, send)
+
+
+def _streamed(
+    settings: Settings,
+    path: str,
+    parts: Sequence[bytes | float],
+    pace: Pace | None = None,
+    read: ASGIApp = _count,
+) -> _Answer:
+    """What is answered to a body that comes in `parts`, numbers being pauses in seconds."""
+    hub = Hub(settings)
+    app = FastAPI(routes=[Mount("/", read)])
+    install_problem_handlers(app)
+    app.add_middleware(UploadGate, hub=hub, pace=pace)
+    coming = list(parts)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        while coming and isinstance(coming[0], float):
+            await asyncio.sleep(coming.pop(0))  # type: ignore[arg-type]
+        if not coming:
+            return {"type": "http.disconnect"}
+        body = coming.pop(0)
+        return {"type": "http.request", "body": body, "more_body": any(isinstance(part, bytes) for part in coming)}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b""}
+    asyncio.run(app(scope, receive, send))
+    hub.stop()
+    return _Answer(sent)

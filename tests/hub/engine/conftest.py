@@ -31,7 +31,9 @@ class Clock:
 class FakeBackend:
     """Returns its input as float32; a tile's number is the value of its pixels.
 
-    hold() makes each batch wait until let() permits it; free() ends that.
+    hold() makes each part of a batch wait until let() permits it; free() ends that.
+
+    pieces: parts of a batch, between which it gives way.
 
     ran: the numbers of the tiles in each batch, in the order in which the batches were started; threads: by which.
     prepared: the (height, width) that it was prepared for, in that order.
@@ -46,6 +48,7 @@ class FakeBackend:
         self.memory_bytes = memory_bytes
         self.clock = clock
         self.tile_ms = 0.0
+        self.pieces = 1
         self.fits = 1000
         self.broken: dict[int, Exception] = {}
         self.ran: list[list[int]] = []
@@ -73,16 +76,21 @@ class FakeBackend:
     def max_batch(self, height: int, width: int) -> int:
         return self.largest
 
-    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+    def run(
+        self, batch: NDArray[Any], between: Callable[[], None] | None = None, *, likely: bool = True
+    ) -> NDArray[np.float32]:
         numbers = [int(pixels.flat[0]) for pixels in batch]
         self.threads.add(threading.current_thread())
-        self.running = True
         self.ran.append(numbers)
-        if self._held:
-            assert self._permits.acquire(timeout=PATIENCE)
-        self.running = False
-        if self.clock is not None:
-            self.clock.now += self.tile_ms * len(numbers) / 1000
+        for piece in range(self.pieces):
+            if piece and between is not None:
+                between()
+            self.running = True
+            if self._held:
+                assert self._permits.acquire(timeout=PATIENCE)
+            self.running = False
+            if self.clock is not None:
+                self.clock.now += self.tile_ms * len(numbers) / 1000 / self.pieces
         if len(numbers) > self.fits:
             raise OutOfMemory(f"{len(numbers)} tiles do not fit")
         for number in numbers:

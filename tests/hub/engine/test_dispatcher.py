@@ -125,7 +125,7 @@ def test_what_did_not_fit_is_not_kept_alive_by_the_error(backend: Any, engine: E
 def test_a_result_of_the_wrong_shape_is_an_error(
     backend: Any, start: Start, monkeypatch: pytest.MonkeyPatch, engine: Engine
 ):
-    def run(batch: NDArray[Any]) -> NDArray[np.float32]:
+    def run(batch: NDArray[Any], between: Callable[[], None], *, likely: bool) -> NDArray[np.float32]:
         return np.zeros((len(batch), 4, 4, 3), np.float32)
 
     monkeypatch.setattr(backend, "run", run)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.engine.queue import Lane, Priority, Tile, TileKind, TileQueue
+from hub.engine.queue import Lane, Tile, TileKind, TileQueue
+from hub.engine.shares import Priority
 
 SMALL = TileKind("m", 256, 256, "uint8")
 LARGE = TileKind("m", 512, 512, "uint8")

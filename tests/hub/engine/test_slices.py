@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.engine.queue import Lane, Priority, Tile, TileKind, TileQueue
+from hub.engine.queue import Lane, Tile, TileKind, TileQueue
+from hub.engine.shares import Priority
 
 SMALL, WIDE, LARGE = (TileKind("m", height, width, "uint8") for height, width in ((256, 256), (256, 512), (512, 512)))
 PIXELS = np.zeros((1, 1, 3), np.uint8)

@@ -70,7 +70,9 @@ def feed(manager: JobManager) -> None:
     while True:
         content = os.urandom(chance.randint(1, 20_000))
         try:
-            job = manager.submit(chance.choice([*Kind]), "denoise", {}, "photo.jpg", SlowStream(content))
+            job = manager.submit(
+                chance.choice([Kind.IMAGE, Kind.VIDEO]), "denoise", {}, "photo.jpg", SlowStream(content)
+            )
         except Busy:
             time.sleep(0.05)
             continue
@@ -85,7 +87,7 @@ def main(folder: Path, mode: str) -> None:
     store = JobStore(f"sqlite:///{folder / 'data' / 'hub.sqlite3'}")
     files = FileStore(folder / "data", folder / "results", max_upload_bytes=100_000, min_free_bytes=0)
     handlers = {Kind.IMAGE: restore, Kind.VIDEO: restore_clip}
-    manager = JobManager(store, files, handlers, {kind: LocalExecutor(1) for kind in Kind}, queue_limit=15)
+    manager = JobManager(store, files, handlers, {kind: LocalExecutor(1) for kind in handlers}, queue_limit=15)
     manager.start()
     print("ready", flush=True)
     if mode == "drain":

@@ -245,6 +245,19 @@ def test_statuses_of_known_jobs_only(store: JobStore) -> None:
     assert store.statuses([]) == {}
 
 
+def test_many_jobs_are_looked_up_as_each_is_alone(store: JobStore) -> None:
+    jobs = [new_job(kind=kind) for kind in (Kind.IMAGE, Kind.VIDEO) for _ in range(3)]
+    for job in jobs:
+        store.add(job)
+    running = store.claim_next(Kind.IMAGE)
+    assert running is not None
+    ids = [job.id for job in jobs] + ["nobody's"]
+
+    assert {job.id: job for job in store.several(ids)} == {job.id: store.get(job.id) for job in jobs}
+    waiting = [job for job in jobs if job.id != running.id]
+    assert store.positions(ids) == {job.id: store.position(job) for job in waiting}
+
+
 def test_only_a_completed_job_gets_another_result(store: JobStore) -> None:
     job = new_job()
     store.add(job)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,21 +12,12 @@ import pytest
 from hub.errors import Busy
 from hub.jobs.model import Status
 from hub.service import Hub, PhotoOptions
-from hub.settings import Settings
 from hub.ui import text
 from hub.ui.cache import PageCache
 from hub.ui.photo import PhotoTab, Updates
 
 AWAY = "The jobs database does not answer; please try again later."
 SECONDS = 300
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    hub = Hub(Settings(data_dir=tmp_path_factory.mktemp("photo") / "data", auto_fetch=False))
-    hub.start()
-    yield hub
-    hub.stop()
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +31,14 @@ def tab(hub: Hub) -> PhotoTab:
 
 
 @contextmanager
-def broken(hub: Hub, method: str, error: Exception) -> Iterator[None]:
-    """A method of the hub raises; the rest is the real one."""
+def broken(part: object, method: str, error: Exception) -> Iterator[None]:
+    """A method of the hub, or of a part of it, raises; the rest is the real one."""
 
     def fail(*_: object, **__: object) -> None:
         raise error
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hub, method, fail)
+        patch.setattr(part, method, fail)
         yield
 
 
@@ -128,11 +120,33 @@ def test_a_cancel_that_fails_is_told_and_the_watch_goes_on(
     [(Busy("disk_full", "The disk is full."), "The disk is full."), (OSError("x"), text.SERVER_ERROR)],
 )
 def test_a_blend_that_fails_is_explained(hub: Hub, tab: PhotoTab, error: Exception, words: str) -> None:
-    with broken(hub, "reblend", error):
+    with broken(hub.display, "reblend", error):
         updates = tab._reblend({"id": "any"}, 0.5)
 
     assert text.REBLEND_FAILED.format(reason=words) in updates[tab.stage]
     assert tab.compare not in updates, "The pictures that are there stay."
+
+
+def test_an_open_page_has_its_result_kept(hub: Hub, tab: PhotoTab, job: dict[str, str]) -> None:
+    hub.manager.wait(job["id"], SECONDS)
+    assert hub.view(job["id"]).job.heartbeat_at is None
+
+    tab._beat(job)
+    beaten = hub.view(job["id"]).job.heartbeat_at
+    assert beaten is not None
+    assert abs(time.time() - beaten) < SECONDS
+
+    for nothing in (None, "old", {"id": "00000000-0000-4000-8000-000000000000"}):
+        tab._beat(nothing)
+
+
+def test_the_jobs_of_the_page_are_nobodys_on_the_api(
+    hub: Hub, tab: PhotoTab, photo: dict[str, str], noisy_png: Path
+) -> None:
+    updates = tab._run(photo, "denoise", "denoise_16", True, 1.0)
+
+    assert hub.view(updates[tab.job]["id"]).job.owner == "page"
+    hub.cancel(updates[tab.job]["id"])
 
 
 def test_a_job_that_is_gone_leaves_an_empty_stage(tab: PhotoTab) -> None:

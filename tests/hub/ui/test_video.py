@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import html
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,15 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from hub.errors import Busy, HubError
+from hub.errors import Busy, HubError, NotFound
 from hub.jobs.model import Status
 from hub.service import Hub, VideoOptions
-from hub.settings import Settings
 from hub.ui import text
 from hub.ui.cache import PageCache
 from hub.ui.clips import clip_route
 from hub.ui.video import Updates, VideoTab
 
 SECONDS = 300
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    hub = Hub(Settings(data_dir=tmp_path_factory.mktemp("video") / "data", auto_fetch=False))
-    hub.start()
-    yield hub
-    hub.stop()
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +186,28 @@ def test_a_failed_run_can_go_on(hub: Hub, tab: VideoTab, clip: dict[str, Any], m
     assert tab._watch(job)[tab.result].visible
 
 
+def test_a_failed_run_can_be_thrown_away(
+    hub: Hub, tab: VideoTab, clip: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise HubError("out_of_memory", "The machine has too little memory now.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hub.clips, "read", fail)
+        job = tab._run(values(tab, clip, end="0.5"))[tab.job]
+        hub.manager.wait(job["id"], SECONDS)
+    assert tab._watch(job)[tab.discard].visible
+
+    updates = tab._discard(job)
+
+    assert updates[tab.job] is None
+    assert not updates[tab.discard].visible
+    assert not hub.files.has_upload(job["id"])
+    with pytest.raises(NotFound):
+        hub.view(job["id"])
+    assert tab._discard(job)[tab.job] is None, "Another window had thrown it away."
+
+
 def test_a_finished_clip_can_be_played_and_fetched(hub: Hub, tab: VideoTab, finished: dict[str, str]) -> None:
     updates = tab._open(finished, "denoise", None)
     job = hub.view(finished["id"]).job
@@ -225,7 +237,7 @@ def test_a_finished_clip_can_be_played_and_fetched(hub: Hub, tab: VideoTab, fini
 def test_a_finished_clip_whose_copies_are_gone_is_still_there(
     hub: Hub, tab: VideoTab, finished: dict[str, str]
 ) -> None:
-    before = hub.display_clips(finished["id"])[0]
+    before = hub.display.clips(finished["id"])[0]
     hidden = before.rename(before.with_name("hidden"))
     updates = tab._watch(finished)
     hidden.rename(before)

@@ -58,19 +58,19 @@ def test_a_noisy_clip_comes_out_clean(hub: Hub, make_clip: MakeClip, clean_photo
     assert all(details["frames_total"] == 20 for details in seen if details)
 
     restored = pictures(hub.result_file(view.job.result_path))
-    before, after = (pictures(path) for path in hub.display_clips(job_id))
+    before, after = (pictures(path) for path in hub.display.clips(job_id))
     assert len(restored) == len(before) == len(after) == 20
     for index in (0, 15, 19):
         clean = np.roll(clean_photo, -index, axis=1)[:96, :128]
         assert psnr(restored[index], clean) > psnr(before[index], clean) + 5
-    latest = hub.latest_frame(job_id)
+    latest = hub.display.latest_frame(job_id)
     assert latest is not None
     assert latest.read_bytes()[:3] == b"\xff\xd8\xff"
     assert not (hub.files.job_dir(job_id) / "segments").exists()
 
 
 def test_a_frame_can_be_looked_at_before(hub: Hub, make_clip: MakeClip, clean_photo: NDArray[np.uint8]) -> None:
-    before, after = hub.preview_frame(make_clip(frames=20), 0.61, VideoOptions())
+    before, after = hub.display.preview_frame(make_clip(frames=20), 0.61, VideoOptions())
     clean = np.roll(clean_photo, -15, axis=1)[:96, :128]
     assert psnr(after, clean) > psnr(before, clean) + 5
 
@@ -140,6 +140,6 @@ def test_what_cannot_be_restored_is_refused_at_once(hub: Hub, make_clip: MakeCli
 def test_pictures_to_show_are_only_there_where_they_were_asked_for(hub: Hub, make_clip: MakeClip) -> None:
     job_id = submit(hub, make_clip(frames=3))
     hub.manager.wait(job_id, 60)
-    assert hub.latest_frame(job_id) is None
+    assert hub.display.latest_frame(job_id) is None
     with pytest.raises(NotFound):
-        hub.display_clips(job_id)
+        hub.display.clips(job_id)

@@ -1,0 +1,148 @@
+"""Who may call the API, as whom, and how often."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from limits import RateLimitItem, parse_many
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from hub.errors import Forbidden, InvalidInput, TooManyRequests, Unauthorized
+from hub.settings import Settings
+
+MOST_CALLERS = 2_000
+"""Callers whose requests are remembered; beyond it the ones silent for longest are forgotten."""
+MOST_REQUESTS = 500_000
+"""Requests that are remembered at once, of all callers together; each takes about 200 bytes."""
+_SUBNET_BITS = 64
+"""One IPv6 subscriber has at least so many bits to himself, and could use another address for every request."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sends a request.
+
+    owner: of the jobs that he sends: `key:` or `address:` and 32 hexadecimal digits; says nothing about either.
+    limited_to: the owner whose jobs alone he may see; None where whoever knows a task's id may use it.
+    """
+
+    owner: str
+    operator: bool
+    limited_to: str | None
+
+
+class Access:
+    """Tells callers apart by key or address, and counts their requests.
+
+    required: a key is asked for. Keys are known by their SHA-256 alone. Any thread may call.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises InvalidInput (`bad_setting`) for a rate limit that says nothing."""
+        self._operators = frozenset(settings.operator_keys)
+        self._digests = (*settings.operator_keys, *settings.api_keys)
+        self.required = bool(settings.api_keys)
+        self._limits = _parse(settings.rate_limit)
+        self._limiter = MovingWindowRateLimiter(MemoryStorage()) if self._limits else None
+        most = sum(limit.amount for limit in self._limits) or 1
+        self._most_callers = max(1, min(MOST_CALLERS, MOST_REQUESTS // most))
+        self._counted: OrderedDict[str, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def identify(self, key: str | None, address: str) -> Caller:
+        """The caller who gave `key`, or none, from a client's address.
+
+        Raises Unauthorized for a wrong key and, where one is required, for none; TooManyRequests when that happens
+        too often, for each is counted against the address.
+        """
+        if key is None or not self._digests:
+            if self.required:
+                self._count(_owner_of_address(address))
+                raise Unauthorized(
+                    "key_required", "The hub asks for a key: send it as X-API-Key, or as Authorization: Bearer."
+                )
+            return Caller(_owner_of_address(address), operator=False, limited_to=None)
+        digest = f"sha256:{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"
+        known = None
+        for candidate in self._digests:  # All of them, so that the time tells nothing.
+            if hmac.compare_digest(candidate, digest):
+                known = candidate
+        if known is None:
+            self._count(_owner_of_address(address))
+            raise Unauthorized("wrong_key", "The key is not one of the hub's; please check it.")
+        owner = f"key:{known.removeprefix('sha256:')[:32]}"
+        return Caller(owner, operator=known in self._operators, limited_to=owner if self.required else None)
+
+    def count(self, caller: Caller) -> None:
+        """Count one request. Raises TooManyRequests when it is one too many; it then counts for nothing."""
+        self._count(caller.owner)
+
+    def check_operator(self, caller: Caller) -> None:
+        """Raises Forbidden for what is the operator's alone, where keys of the operator are set."""
+        if self._operators and not caller.operator:
+            raise Forbidden("operators_only", "Only the operator may do this; send one of HUB_OPERATOR_KEYS.")
+
+    def _count(self, owner: str) -> None:
+        if self._limiter is None:
+            return
+        with self._lock:
+            self._remember(owner, self._limiter)
+            for limit in self._limits:
+                if not self._limiter.test(limit, owner):
+                    wait = self._limiter.get_window_stats(limit, owner).reset_time - time.time()
+                    seconds = max(1, math.ceil(wait))
+                    raise TooManyRequests(
+                        f"At most {limit} are answered; please try again in {seconds} s.", retry_after=seconds
+                    )
+            for limit in self._limits:
+                self._limiter.hit(limit, owner)
+
+    def _remember(self, owner: str, limiter: MovingWindowRateLimiter) -> None:
+        """The storage itself forgets requests with time, but never who sent them."""
+        self._counted[owner] = None
+        self._counted.move_to_end(owner)
+        if len(self._counted) > self._most_callers:
+            forgotten, _ = self._counted.popitem(last=False)
+            for limit in self._limits:
+                limiter.clear(limit, forgotten)
+
+
+def _parse(text: str | None) -> list[RateLimitItem]:
+    """Raises InvalidInput (`bad_setting`)."""
+    if text is None:
+        return []
+    right = "such as 100/minute, or 100/minute;2000/hour"
+    try:
+        limits = parse_many(text)
+    except ValueError as error:
+        raise InvalidInput("bad_setting", f"HUB_RATE_LIMIT: {text!r} is not a limit; write one {right}.") from error
+    if any(limit.amount < 1 or limit.get_expiry() < 1 for limit in limits):
+        raise InvalidInput("bad_setting", f"HUB_RATE_LIMIT: {text!r} would let nobody in; write one {right}.")
+    if sum(limit.amount for limit in limits) > MOST_REQUESTS:
+        raise InvalidInput(
+            "bad_setting",
+            f"HUB_RATE_LIMIT: at most {MOST_REQUESTS} requests can be counted; name a shorter time, {right}.",
+        )
+    return limits
+
+
+def _owner_of_address(address: str) -> str:
+    """The same for all addresses that one IPv6 subscriber has, and for an IPv4 address however it is written."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        name = address
+    else:
+        if isinstance(parsed, IPv6Address):
+            name = str(parsed.ipv4_mapped or ip_network((parsed, _SUBNET_BITS), strict=False))
+        else:
+            name = str(parsed)
+    return f"address:{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"

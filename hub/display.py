@@ -1,0 +1,111 @@
+"""What a page shows of a job besides its state: frames and files before and after, and the result blended anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hub.catalog import Catalog, unavailable
+from hub.choices import check_strength
+from hub.errors import Conflict, NotFound
+from hub.jobs.manager import JobManager, JobView
+from hub.jobs.model import Kind, Status
+from hub.media.video.decoder import ClipDecoder
+from hub.networks import Networks
+from hub.restoration import AFTER, BEFORE, RESTORED, PhotoHandler
+from hub.results import FileStore
+from hub.video.handler import LATEST, SHOWN
+from hub.video.options import VideoOptions
+from hub.video.preview import restore_frame, shown
+from hub.video.terms import ClipTerms
+from hub.video.tracks import AFTER as SHOWN_AFTER
+from hub.video.tracks import BEFORE as SHOWN_BEFORE
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Display:
+    """The before and after of jobs that were submitted with `display`."""
+
+    def __init__(
+        self,
+        files: FileStore,
+        manager: JobManager,
+        photos: PhotoHandler,
+        clips: ClipDecoder,
+        terms: ClipTerms,
+        catalog: Catalog,
+        networks: Networks,
+    ) -> None:
+        self._files = files
+        self._manager = manager
+        self._photos = photos
+        self._clips = clips
+        self._terms = terms
+        self._catalog = catalog
+        self._networks = networks
+
+    def preview_frame(
+        self, path: Path, seconds: float, options: VideoOptions
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The frame of a clip that is shown at a presentation time, before and after; (H, W, 3) uint8 RGB.
+
+        Takes its turn as a photo does; call it from a worker thread. Raises as `Hub.submit_video`.
+        """
+        from hub.engine import Priority
+
+        options.check()
+        entry = self._catalog.resolve(options.task_type, options.model_name)
+        if not entry.installed:
+            raise unavailable(entry)
+        info = self._clips.probe(path)
+        frame = self._clips.frame_at(path, info, seconds + float(info.origin))
+        with self._networks.session(entry.name, Priority.IMAGE) as session:
+            restored = restore_frame(frame, info, session, options, self._terms)
+        return shown(frame.pixels), shown(restored)
+
+    def latest_frame(self, job_id: str) -> Path | None:
+        """A small JPEG of the frame that a running `display` clip finished last, if there is one; raises NotFound."""
+        job = self._manager.view(job_id, Kind.VIDEO).job
+        if job.status.finished:
+            return None
+        path = self._files.job_dir(job.id) / LATEST
+        return path if path.is_file() else None
+
+    def clips(self, job_id: str) -> tuple[Path, Path]:
+        """Clips that any browser plays of a finished `display` clip, before and after; raises NotFound."""
+        job = self._manager.view(job_id, Kind.VIDEO).job
+        folder = self._files.job_dir(job.id)
+        before, after = folder / SHOWN[SHOWN_BEFORE], folder / SHOWN[SHOWN_AFTER]
+        if job.status is not Status.COMPLETED or job.result_path is None or not before.is_file():
+            raise NotFound("no_display_files", "There are no before and after clips of this job.")
+        return before, after if after.is_file() else self._files.resolve(job.result_path)
+
+    def reblend(self, job_id: str, strength: float) -> JobView:
+        """Blend a finished `display` job again with another strength, without running the network.
+
+        Replaces the result file and `after.png`; seconds for large photos, so call it from a worker thread.
+        Raises NotFound, InvalidInput (strength), Conflict (`not_completed`, `not_reblendable`).
+        """
+        check_strength(strength)
+        job = self._manager.view(job_id, Kind.IMAGE).job
+        if job.status is not Status.COMPLETED:
+            raise Conflict(
+                "not_completed", f"The strength can be changed once the job is completed; it is {job.status}."
+            )
+        if not (self._files.job_dir(job.id) / RESTORED).is_file():
+            raise Conflict(
+                "not_reblendable", "This job kept no pixels to blend again; restore the photo again instead."
+            )
+        return self._manager.replace_result(job.id, lambda context: self._photos.reblend(context, strength))
+
+    def pictures(self, job_id: str) -> tuple[Path, Path]:
+        """before.png and after.png (8-bit sRGB, full size) of a finished `display` job; raises NotFound."""
+        job = self._manager.view(job_id, Kind.IMAGE).job
+        folder = self._files.job_dir(job.id)
+        before, after = folder / BEFORE, folder / AFTER
+        if job.status is not Status.COMPLETED or not (before.is_file() and after.is_file()):
+            raise NotFound("no_display_files", "There are no before and after pictures of this job.")
+        return before, after

@@ -1,0 +1,218 @@
+"""One client's live frames: the newest waits, one is restored, none piles up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hub.catalog import Catalog, ModelEntry, unavailable
+from hub.errors import Cancelled, TooLarge
+from hub.failures import restoring
+from hub.live.options import LiveFrame, LiveOptions, RestoredFrame
+from hub.live.pictures import decode, encode, from_base64, write_rate
+from hub.live.workers import HeldSession, Workers
+from hub.restoration import RestoreLimits
+
+if TYPE_CHECKING:  # These import torch, which takes seconds: the server must listen before.
+    from hub.engine import EngineSession
+
+RATE_SECONDS = 2.0
+"""The frames per second that are shown are those of so many seconds."""
+
+
+@dataclass(frozen=True)
+class LiveTerms:
+    """What a live client may send, and how frames are cut up.
+
+    max_bytes: of a frame's file. interval: least seconds from one frame to the next.
+    """
+
+    max_bytes: int
+    max_pixels: int
+    interval: float
+    limits: RestoreLimits
+    tile: int | None
+    overlap: int
+
+
+class Tally:
+    """What all live clients together have seen; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = {"frames_total": 0, "dropped_total": 0, "failed_total": 0}
+
+    def add(self, name: str) -> None:
+        """Count one of `frames_total` (restored), `dropped_total` (for a newer one) or `failed_total`."""
+        with self._lock:
+            self._counts[name] += 1
+
+    def counts(self) -> dict[str, int]:
+        """The counts as they stand."""
+        with self._lock:
+            return dict(self._counts)
+
+
+class LiveSession:
+    """One client. Its methods are for the event loop of that client; frames are restored in the workers' threads.
+
+    slots: lets only so many frames of all clients be worked on at once. A frame is taken when it gets a slot, and not
+    when a thread begins with its client, so that it is the newest there is.
+    """
+
+    def __init__(
+        self, catalog: Catalog, workers: Workers, slots: threading.Semaphore, terms: LiveTerms, tally: Tally
+    ) -> None:
+        self._catalog = catalog
+        self._workers = workers
+        self._slots = slots
+        self._terms = terms
+        self._tally = tally
+        self._lock = threading.Lock()
+        self._frame: LiveFrame | None = None
+        self._offered = asyncio.Event()
+        self._working = False
+        self._closed = False
+        self._next = 0.0
+        self._times: deque[float] = deque(maxlen=240)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a frame waits or is being restored."""
+        return self._working or self._offered.is_set()
+
+    def offer(self, frame: LiveFrame) -> None:
+        """Put a frame in the place of the one that waits, if one does; raises TooLarge (`frame_too_large`)."""
+        most = self._terms.max_bytes if isinstance(frame.data, bytes) else base64_bytes(self._terms.max_bytes)
+        if len(frame.data) > most:
+            raise too_many_bytes(self._terms.max_bytes)
+        with self._lock:
+            dropped, self._frame = self._frame is not None, frame
+        if dropped:
+            self._tally.add("dropped_total")
+        self._offered.set()
+
+    async def answer(self) -> RestoredFrame:
+        """Wait for a frame and restore it; to be called again once the client has got the answer.
+
+        Raises InvalidInput, UnsupportedMedia, TooLarge, Conflict (no weights), HubError (`out_of_memory`), Cancelled.
+        """
+        await self._offered.wait()
+        pause = self._next - time.monotonic()
+        if pause > 0:
+            await asyncio.sleep(pause)
+        self._next = time.monotonic() + self._terms.interval
+        self._working = True
+        try:
+            return await asyncio.wrap_future(self._workers.submit(self._restore))
+        finally:
+            self._working = False
+            if self._frame is None:
+                self._offered.clear()
+
+    async def check(self, options: LiveOptions) -> LiveOptions:
+        """The options with the model that they mean; raises InvalidInput, Conflict (no weights)."""
+        entry = await asyncio.to_thread(self._entry, options)
+        return options.model_copy(update={"task_type": entry.task, "model_name": entry.name})
+
+    def close(self) -> None:
+        """Nobody waits for an answer any more."""
+        self._closed = True
+
+    def _entry(self, options: LiveOptions) -> ModelEntry:
+        entry = self._catalog.resolve(options.task_type, options.model_name)
+        if not entry.installed:
+            raise unavailable(entry)
+        return entry
+
+    def _restore(self, held: HeldSession) -> RestoredFrame:
+        """Restore the newest frame, in a worker's thread."""
+        try:
+            while True:
+                wanted = self._peek()
+                # Before a slot is taken: another model may take seconds to load, for which nobody else should wait.
+                session = self._session(held, wanted)
+                with self._slots:
+                    frame = self._take(wanted)
+                    if frame is not None:
+                        restored = self._restored(frame, session)
+                        self._tally.add("frames_total")
+                        return restored
+        except Cancelled:  # The client left, or the hub stops.
+            raise
+        except Exception:
+            self._tally.add("failed_total")
+            raise
+
+    def _session(self, held: HeldSession, wanted: LiveOptions) -> EngineSession:
+        try:
+            return held.of(self._entry(wanted).name, lambda: self._closed)
+        except Exception:
+            self._take(wanted)  # The error is its answer.
+            raise
+
+    def _peek(self) -> LiveOptions:
+        """The options of the newest frame."""
+        with self._lock:
+            if self._frame is None:
+                raise RuntimeError("There is no frame to restore.")
+            return self._frame.options
+
+    def _take(self, wanted: LiveOptions) -> LiveFrame | None:
+        """The newest frame, unless it asks for another model by now."""
+        with self._lock:
+            frame = self._frame
+            if frame is None or frame.options.model != wanted.model:
+                return None
+            self._frame = None
+            return frame
+
+    def _restored(self, frame: LiveFrame, session: EngineSession) -> RestoredFrame:
+        from uformer.restore import RestoreOptions, Restorer
+
+        began = time.monotonic()
+        terms = self._terms
+        as_text = isinstance(frame.data, str)
+        data = from_base64(frame.data) if isinstance(frame.data, str) else frame.data
+        if len(data) > terms.max_bytes:
+            raise too_many_bytes(terms.max_bytes)
+        pixels = decode(data, terms.max_pixels)
+        restorer = Restorer(
+            session, max_tile_pixels=terms.limits.max_tile_pixels, max_whole_pixels=terms.limits.max_whole_pixels
+        )
+        options = RestoreOptions(tile=terms.tile, overlap=terms.overlap, whole=not frame.options.use_patch_processing)
+        with restoring("a frame of this size"):
+            restored: NDArray[np.uint8] = restorer.restore(pixels, options).image
+        rate = self._rate(began)
+        if frame.options.show_fps:
+            write_rate(restored, rate)
+        return RestoredFrame(encode(restored, frame.options.quality), as_text)
+
+    def _rate(self, began: float) -> float:
+        """Frames per second of late, the one that has just been restored among them."""
+        now = time.monotonic()
+        self._times.append(now)
+        while now - self._times[0] > RATE_SECONDS:
+            self._times.popleft()
+        gaps = len(self._times) - 1
+        seconds = now - (self._times[0] if gaps else began)
+        return max(1, gaps) / max(seconds, 1e-3)
+
+
+def base64_bytes(size: int) -> int:
+    """What so many bytes may take as base64: four characters for three, line breaks, and a `data:` before them."""
+    return size * 7 // 5 + 128
+
+
+def too_many_bytes(most: int) -> TooLarge:
+    """The error for a frame whose file is too large."""
+    return TooLarge(
+        "frame_too_large", f"The frame is larger than the {most // 1000} kB that are taken here.", {"max_bytes": most}
+    )
