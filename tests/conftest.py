@@ -33,7 +33,7 @@ if profile := os.environ.get("HYPOTHESIS_PROFILE"):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What makes the long forms of some tests."""
-    parser.addoption("--kills", type=int, default=4, help="how often the server dies in the middle of a clip")
+    parser.addoption("--kills", type=int, default=4, help="how often a server dies in the middle of its work")
     parser.addoption("--long-faults", action="store_true", help="longer faults, and more of them")
     parser.addoption("--fuzz", type=int, default=0, help="examples of every call to the API; 0: a few, always the same")
     parser.addoption("--clients", type=int, default=40, help="how many clients use the server at once")

@@ -17,7 +17,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-KILLS = 20
 MOST_UNFINISHED = 5
 SIZE = (168, 120)
 
@@ -84,14 +83,17 @@ def served_files(results_dir: Path) -> list[Path]:
 
 
 @pytest.mark.timeout(1200)  # Two to three minutes on two idle cores, most of them for starting 21 servers.
-def test_nothing_is_lost(make_server: Callable[..., Any], noisy_photo: NDArray[np.uint8]) -> None:
+def test_nothing_is_lost(
+    make_server: Callable[..., Any], noisy_photo: NDArray[np.uint8], pytestconfig: pytest.Config
+) -> None:
     file = io.BytesIO()
     Image.fromarray(noisy_photo).save(file, "png")
     server = make_server(queue_limit="1000", image_workers="2")
     client = Client(server.address, file.getvalue())
     rng = random.Random()  # noqa: S311
 
-    for life in range(KILLS):
+    kills = pytestconfig.getoption("kills")
+    for life in range(kills):
         server.start()
         # Some die while they take photos and load the model, the others while results come out.
         client.work_until_it_breaks(server.process.kill, rng.uniform(0, 1), once_finished=life % 3 == 2)
@@ -106,7 +108,7 @@ def test_nothing_is_lost(make_server: Callable[..., Any], noisy_photo: NDArray[n
         while not client.look(task_id):
             assert time.monotonic() < deadline, f"Task {task_id} does not end."
             time.sleep(0.05)
-    assert len(client.accepted) >= KILLS
+    assert len(client.accepted) >= kills
     assert set(client.results) == set(client.accepted)
     assert len({address for address, _ in client.results.values()}) == len(client.accepted)
     server.stop()

@@ -108,12 +108,13 @@ def test_everything_is_going_on(
     server = make_server(auto_fetch="1", fetch_urls=json.dumps([slow_mirror]), segment_seconds="0.1")
     server.start()
     with httpx.Client(base_url=server.address, timeout=60) as client, ExitStack() as held:
-        clip = post(client, "video", "a.mp4", make_clip(frames=150).read_bytes())
+        clip = post(client, "video", "a.mp4", make_clip(frames=100).read_bytes())
+        # Some segments first: beside a photo the clip hardly gets on.
+        while await_status(client, "video", clip, "pending", "processing").get("frames_done", 0) < 24:
+            time.sleep(0.05)
         image = post(client, "image", "a.png", photo(800))
         install = client.post("/api/install_models", json={"model_names": ["denoise_b"]}).json()["task_id"]
         await_status(client, "image", image, "processing")
-        while not await_status(client, "video", clip, "processing").get("frames_done"):
-            time.sleep(0.05)
         page = held.enter_context(open_stream(server.port, "/gradio_api/heartbeat/abc"))
         events = held.enter_context(open_stream(server.port, f"/api/tasks/{clip}/events"))
         idle = held.enter_context(open_stream(server.port, "/health"))
@@ -145,8 +146,8 @@ def test_everything_is_going_on(
     server.start()
     with httpx.Client(base_url=server.address, timeout=60) as client:
         done = await_status(client, "video", clip, "completed")
-        assert done["result"]["frames"] == 150
-        assert done["result"]["resumed_segments"] > 0
+        assert done["result"]["frames"] == 100
+        assert done["result"]["resumed_segments"] > 0, server.log
         await_status(client, "image", image, "completed")
         client.post(f"/api/tasks/{install}/cancel")
         server.stop()

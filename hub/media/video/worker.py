@@ -19,6 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from hub.courtesy import NICENESS, step_back
 from hub.errors import Busy, HubError, InvalidInput, TooLarge
 from hub.media import wire
 from hub.media.video.channel import WRITING, Channel
@@ -82,6 +83,7 @@ def _end_with(hub: socket.socket) -> None:
 def main() -> None:
     """Take one request from the hub and serve it."""
     logging.basicConfig(level=logging.WARNING)
+    step_back(2 * NICENESS)
     memory_bytes = int(sys.argv[1])
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
