@@ -67,10 +67,8 @@ class Display:
         return shown(frame.pixels), shown(restored)
 
     def latest_frame(self, job_id: str) -> Path | None:
-        """A small JPEG of the frame that a running `display` clip finished last, if there is one; raises NotFound."""
+        """A small JPEG of the frame of a `display` clip that was finished last, if there is one; raises NotFound."""
         job = self._manager.view(job_id, Kind.VIDEO).job
-        if job.status.finished:
-            return None
         path = self._files.job_dir(job.id) / LATEST
         return path if path.is_file() else None
 

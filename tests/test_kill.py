@@ -1,4 +1,4 @@
-"""The server dies at any moment, twenty times, and nothing that it promised is lost."""
+"""The server dies at any moment, again and again (`--kills 20`), and nothing that it promised is lost."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def served_files(results_dir: Path) -> list[Path]:
     return [path for path in results_dir.rglob("*") if path.is_file() and not path.name.startswith(".")]
 
 
-@pytest.mark.timeout(1200)  # Two to three minutes on two idle cores, most of them for starting 21 servers.
+@pytest.mark.timeout(1200)  # Twenty take two to three minutes on two idle cores, most of them for starting servers.
 def test_nothing_is_lost(
     make_server: Callable[..., Any], noisy_photo: NDArray[np.uint8], pytestconfig: pytest.Config
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Form, Request, Response
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import WithJsonSchema
 
 from hub.api.dependencies import EXAMPLE_ID
 from hub.api.problems import DATABASE_AWAY, example, missing_field, problems, root_path_of
@@ -28,7 +28,8 @@ QUEUE_FULL = example(503, "queue_full", "200 tasks are waiting already; please t
 
 TaskType = Annotated[str, Form(description="What to do, such as `denoise` or `deblur`.", examples=["denoise"])]
 ModelName = Annotated[
-    str | SkipJsonSchema[None],  # No form can say null.
+    str | None,
+    WithJsonSchema({"type": "string"}),  # No form can say null.
     Form(
         description="The model, such as `denoise_16`; the task's best installed model if left out.",
         examples=["denoise_16"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import WithJsonSchema
 
 from hub.api.dependencies import CallerOf, HubOf, IdempotencyKey, VisibleVideo
 from hub.api.lanes import SUBMISSIONS
@@ -112,7 +112,8 @@ def process_video(
         ),
     ] = 18,
     temporal: Annotated[
-        bool | SkipJsonSchema[None],
+        bool | None,
+        WithJsonSchema({"type": "boolean"}),  # No form can say null.
         Form(
             description="Smooth the result over time, along motion, against flicker. Left out: on for `denoise`, off "
             "otherwise.",
@@ -120,7 +121,8 @@ def process_video(
         ),
     ] = None,
     start: Annotated[
-        float | SkipJsonSchema[None],
+        float | None,
+        WithJsonSchema({"type": "number"}),
         Form(
             allow_inf_nan=False,
             description="Seconds of presentation time: frames from here on. Left out: from the first.",
@@ -128,7 +130,8 @@ def process_video(
         ),
     ] = None,
     end: Annotated[
-        float | SkipJsonSchema[None],
+        float | None,
+        WithJsonSchema({"type": "number"}),
         Form(
             allow_inf_nan=False,
             description="Seconds of presentation time: frames before. Left out: to the last.",

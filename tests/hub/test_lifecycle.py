@@ -407,18 +407,23 @@ def test_two_clean_ups_never_meet(hub: Bench, monkeypatch: pytest.MonkeyPatch) -
     assert sorted(cleared) == [0, 0, 5]
 
 
+def cleaners() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "clean-up"}
+
+
 def test_without_automatic_clean_up_there_is_none(hub: Bench) -> None:
-    lifecycle = hub.lifecycle
-    lifecycle.start()
-    lifecycle.stop()
-    names = {thread.name for thread in threading.enumerate()}
-    assert "clean-up" not in names
+    before = cleaners()
+    hub.lifecycle.start()
+    assert cleaners() == before
+    hub.lifecycle.stop()
 
 
 def test_stopping_ends_the_clean_up_soon(hub: Bench) -> None:
     lifecycle = cleaning(hub, seconds=3600)
+    before = cleaners()  # Another test of this process may keep a hub open.
     lifecycle.start()
+    assert len(cleaners() - before) == 1
     begun = time.monotonic()
     lifecycle.stop()
     assert time.monotonic() - begun < 2
-    assert "clean-up" not in {thread.name for thread in threading.enumerate()}
+    assert cleaners() == before

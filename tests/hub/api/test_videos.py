@@ -127,6 +127,8 @@ def test_the_codecs_of_the_route_are_those_of_the_hub() -> None:
         {"temporal": "perhaps"},
         {"start": "soon"},
         {"end": "1:30"},
+        {"start": "nan"},
+        {"end": "inf"},
     ],
 )
 def test_options_out_of_range(client: TestClient, fields: dict[str, str]) -> None:
@@ -138,9 +140,7 @@ def test_options_out_of_range(client: TestClient, fields: dict[str, str]) -> Non
     assert problem["errors"][0]["loc"] == ["body", *fields]
 
 
-@pytest.mark.parametrize(
-    "fields", [{"start": "0.8", "end": "0.2"}, {"start": "nan"}, {"end": "inf"}, {"start": "60"}, {"end": "0"}]
-)
+@pytest.mark.parametrize("fields", [{"start": "0.8", "end": "0.2"}, {"start": "60"}, {"end": "0"}])
 def test_a_range_without_frames(client: TestClient, fields: dict[str, str]) -> None:
     before = stored_files(client)
 

@@ -93,7 +93,7 @@ def test_limits_hold_though_the_header_lies(make_clip: MakeClip, decoder: ClipDe
             list(reading)
         assert caught.value.code == code
     growing = path.with_name("growing.h264")
-    growing.write_bytes(path.read_bytes() + make_clip("large.h264", times=range(3), width=320, height=240).read_bytes())
+    growing.write_bytes(path.read_bytes() + make_clip("large.h264", times=range(3), width=160, height=120).read_bytes())
     strict = make_decoder(max_pixels=128 * 96)
     with pytest.raises(TooLarge) as caught, strict.read(growing, strict.probe(growing)) as reading:
         list(reading)
