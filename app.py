@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import sys
@@ -15,6 +16,8 @@ from hub.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+log = logging.getLogger("hub.app")
 
 
 def address(settings: Settings) -> tuple[str, int]:
@@ -75,11 +78,21 @@ def build(settings: Settings) -> FastAPI:
     from hub.api.app import create_app
 
     app = create_app(hub)
-    if settings.page:
+    if settings.serves_page:
         from hub.ui.mount import mount_page
 
         mount_page(app, hub)
+    if settings.api_keys:
+        _tell_of_page(settings)
     return app
+
+
+def _tell_of_page(settings: Settings) -> None:
+    """Say what becomes of the page where the API asks for keys."""
+    if settings.serves_page:
+        log.warning("HUB_PAGE is on: whoever reaches the hub may use the page, without any of HUB_API_KEYS.")
+    else:
+        log.info("There is no page, for it would ask for none of HUB_API_KEYS; HUB_PAGE=true serves it nevertheless.")
 
 
 def main() -> int:

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import math
-import threading
-import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from limits import RateLimitItem, parse_many
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 
-from hub.errors import Forbidden, InvalidInput, TooManyRequests, Unauthorized
+from hub.errors import Forbidden, InvalidInput, Unauthorized
+from hub.rates import Rates
 from hub.settings import Settings
 
-MOST_CALLERS = 2_000
-"""Callers whose requests are remembered; beyond it the ones silent for longest are forgotten."""
-MOST_REQUESTS = 500_000
-"""Requests that are remembered at once, of all callers together; each takes about 200 bytes."""
+PAGE_OWNER = "page"
+"""Whose the page's jobs are: nobody's who calls the API."""
 _SUBNET_BITS = 64
 """One IPv6 subscriber has at least so many bits to himself, and could use another address for every request."""
 
@@ -38,11 +31,16 @@ class Caller:
     operator: bool
     limited_to: str | None
 
+    def may_see(self, owner: str) -> bool:
+        """Whether the jobs of `owner` are his to see, cancel, resume and delete."""
+        return self.limited_to in (None, owner)
+
 
 class Access:
     """Tells callers apart by key or address, and counts their requests.
 
-    required: a key is asked for. Keys are known by their SHA-256 alone. Any thread may call.
+    required: a key is asked for. page: whoever uses the page. Keys are known by their SHA-256 alone.
+    Any thread may call.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -50,12 +48,8 @@ class Access:
         self._operators = frozenset(settings.operator_keys)
         self._digests = (*settings.operator_keys, *settings.api_keys)
         self.required = bool(settings.api_keys)
-        self._limits = _parse(settings.rate_limit)
-        self._limiter = MovingWindowRateLimiter(MemoryStorage()) if self._limits else None
-        most = sum(limit.amount for limit in self._limits) or 1
-        self._most_callers = max(1, min(MOST_CALLERS, MOST_REQUESTS // most))
-        self._counted: OrderedDict[str, None] = OrderedDict()
-        self._lock = threading.Lock()
+        self.page = Caller(PAGE_OWNER, operator=False, limited_to=PAGE_OWNER if self.required else None)
+        self._rates = Rates(_parse(settings.rate_limit), [_owner_of_digest(digest) for digest in self._digests])
 
     def identify(self, key: str | None, address: str) -> Caller:
         """The caller who gave `key`, or none, from a client's address.
@@ -65,54 +59,34 @@ class Access:
         """
         if key is None or not self._digests:
             if self.required:
-                self._count(_owner_of_address(address))
+                self._rates.count(owner_of_address(address))
                 raise Unauthorized(
                     "key_required", "The hub asks for a key: send it as X-API-Key, or as Authorization: Bearer."
                 )
-            return Caller(_owner_of_address(address), operator=False, limited_to=None)
+            return Caller(owner_of_address(address), operator=False, limited_to=None)
         digest = f"sha256:{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"
         known = None
         for candidate in self._digests:  # All of them, so that the time tells nothing.
             if hmac.compare_digest(candidate, digest):
                 known = candidate
         if known is None:
-            self._count(_owner_of_address(address))
+            self._rates.count(owner_of_address(address))
             raise Unauthorized("wrong_key", "The key is not one of the hub's; please check it.")
-        owner = f"key:{known.removeprefix('sha256:')[:32]}"
+        owner = _owner_of_digest(known)
         return Caller(owner, operator=known in self._operators, limited_to=owner if self.required else None)
 
     def count(self, caller: Caller) -> None:
         """Count one request. Raises TooManyRequests when it is one too many; it then counts for nothing."""
-        self._count(caller.owner)
+        self._rates.count(caller.owner)
+
+    def count_visitor(self, address: str) -> None:
+        """As `count`, for one who uses the page from this address; it is his who calls the API from there, too."""
+        self._rates.count(owner_of_address(address))
 
     def check_operator(self, caller: Caller) -> None:
         """Raises Forbidden for what is the operator's alone, where keys of the operator are set."""
         if self._operators and not caller.operator:
             raise Forbidden("operators_only", "Only the operator may do this; send one of HUB_OPERATOR_KEYS.")
-
-    def _count(self, owner: str) -> None:
-        if self._limiter is None:
-            return
-        with self._lock:
-            self._remember(owner, self._limiter)
-            for limit in self._limits:
-                if not self._limiter.test(limit, owner):
-                    wait = self._limiter.get_window_stats(limit, owner).reset_time - time.time()
-                    seconds = max(1, math.ceil(wait))
-                    raise TooManyRequests(
-                        f"At most {limit} are answered; please try again in {seconds} s.", retry_after=seconds
-                    )
-            for limit in self._limits:
-                self._limiter.hit(limit, owner)
-
-    def _remember(self, owner: str, limiter: MovingWindowRateLimiter) -> None:
-        """The storage itself forgets requests with time, but never who sent them."""
-        self._counted[owner] = None
-        self._counted.move_to_end(owner)
-        if len(self._counted) > self._most_callers:
-            forgotten, _ = self._counted.popitem(last=False)
-            for limit in self._limits:
-                limiter.clear(limit, forgotten)
 
 
 def _parse(text: str | None) -> list[RateLimitItem]:
@@ -126,15 +100,14 @@ def _parse(text: str | None) -> list[RateLimitItem]:
         raise InvalidInput("bad_setting", f"HUB_RATE_LIMIT: {text!r} is not a limit; write one {right}.") from error
     if any(limit.amount < 1 or limit.get_expiry() < 1 for limit in limits):
         raise InvalidInput("bad_setting", f"HUB_RATE_LIMIT: {text!r} would let nobody in; write one {right}.")
-    if sum(limit.amount for limit in limits) > MOST_REQUESTS:
-        raise InvalidInput(
-            "bad_setting",
-            f"HUB_RATE_LIMIT: at most {MOST_REQUESTS} requests can be counted; name a shorter time, {right}.",
-        )
     return limits
 
 
-def _owner_of_address(address: str) -> str:
+def _owner_of_digest(digest: str) -> str:
+    return f"key:{digest.removeprefix('sha256:')[:32]}"
+
+
+def owner_of_address(address: str) -> str:
     """The same for all addresses that one IPv6 subscriber has, and for an IPv4 address however it is written."""
     try:
         parsed = ip_address(address.partition("%")[0])

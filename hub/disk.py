@@ -14,6 +14,8 @@ from hub.errors import Busy
 
 PARTIAL = ".partial-"
 """Begins the name of a file that is being written."""
+PINNED = ".pinned-"
+"""Begins a reader's own name for a file."""
 TRASH = ".trash-"
 """Begins the name of a folder that is being deleted."""
 
@@ -49,6 +51,27 @@ def write_whole(target: Path, write: Callable[[Path], object], check: Callable[[
             sync_folder(target.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def pinned(path: Path) -> Iterator[Path]:
+    """A name of its own for the file that is at `path` now, whatever is put in its place while the block lasts.
+
+    A second name costs nothing. Where the file system has none, the file goes by the name that it has.
+    Raises FileNotFoundError.
+    """
+    name = path.with_name(f"{PINNED}{secrets.token_hex(8)}{path.suffix}")
+    try:
+        os.link(path, name)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        name = path
+    try:
+        yield name
+    finally:
+        if name != path:
+            name.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:

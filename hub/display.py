@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,11 +101,15 @@ class Display:
             )
         return self._manager.replace_result(job.id, lambda context: self._photos.reblend(context, strength))
 
-    def pictures(self, job_id: str) -> tuple[Path, Path]:
-        """before.png and after.png (8-bit sRGB, full size) of a finished `display` job; raises NotFound."""
+    @contextmanager
+    def pictures(self, job_id: str) -> Iterator[tuple[Path, Path]]:
+        """before.png and after.png (8-bit sRGB, full size) of a finished `display` job, kept while the block lasts.
+
+        Raises NotFound.
+        """
         job = self._manager.view(job_id, Kind.IMAGE).job
         folder = self._files.job_dir(job.id)
-        before, after = folder / BEFORE, folder / AFTER
-        if job.status is not Status.COMPLETED or not (before.is_file() and after.is_file()):
+        if job.status is not Status.COMPLETED:
             raise NotFound("no_display_files", "There are no before and after pictures of this job.")
-        return before, after
+        with self._files.reading(folder / BEFORE) as before, self._files.reading(folder / AFTER) as after:
+            yield before, after

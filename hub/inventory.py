@@ -1,13 +1,22 @@
-"""Looks for results on disk: one by its URL path, or all there are."""
+"""Looks for what is on disk: results, one by its URL path or all there are, and folders of jobs."""
 
 from __future__ import annotations
 
+import re
+import shutil
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub.disk import PARTIAL, PINNED, TRASH, folder_bytes, remove_folder
 from hub.jobs.model import Kind
 from hub.result_names import KIND_FOLDERS, parts_of, secret_of
+
+STAGED = ".staged-"
+"""Begins the name of a file that waits to take the place of another."""
+_HIDDEN = (PARTIAL, PINNED, STAGED)
+_JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -46,3 +55,32 @@ def find_results(results_dir: Path) -> list[ResultFile]:
                 if secret is not None and path.is_file() and not path.is_symlink():
                     found.append(ResultFile(kind, path, secret, path.stat().st_size))
     return found
+
+
+def is_job_id(name: str) -> bool:
+    """Whether a job's folder may be called so."""
+    return _JOB_ID.fullmatch(name) is not None
+
+
+def stored_ids(*roots: Path) -> set[str]:
+    """Ids of all jobs that have a folder in one of these."""
+    return {folder.name for root in roots for folder in root.iterdir() if is_job_id(folder.name)}
+
+
+def folder_sizes(*roots: Path) -> dict[str, int]:
+    """Bytes of a job's folders in these together, by the job's id."""
+    return {job_id: sum(folder_bytes(root / job_id) for root in roots) for job_id in stored_ids(*roots)}
+
+
+def sweep(results_dir: Path, roots: Collection[Path], known_ids: Collection[str]) -> None:
+    """Delete what a crash left: folders of jobs not in `known_ids`, and hidden files of results and working folders."""
+    for root in roots:
+        for folder in root.iterdir():
+            if folder.name.startswith(TRASH):
+                shutil.rmtree(folder)
+            elif is_job_id(folder.name) and folder.name not in known_ids:
+                remove_folder(folder)
+    for hidden in _HIDDEN:
+        in_folders = (path for root in roots for path in root.rglob(f"{hidden}*"))
+        for left in (*results_dir.glob(f"*/*/processed/{hidden}*"), *in_folders):
+            left.unlink()

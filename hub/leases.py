@@ -14,8 +14,8 @@ class LeaseTerms:
     """The owner's rules, all in seconds.
 
     abandoned: a result that nobody confirmed stays at least so long after it was finished,
-    heartbeat: and at least so long after its last heartbeat; a confirmed one too.
-    downloaded: how long a confirmed result is kept, by kind.
+    heartbeat: and at least so long after its last heartbeat.
+    downloaded: how long a confirmed result is kept from then on, by kind; heartbeats change nothing about that.
     failed: how long jobs without a result are remembered: failed, cancelled, installations.
     clean_up: from one automatic clean-up to the next; None: none is made unless asked for.
     """
@@ -45,16 +45,21 @@ class Lease:
     until: float | None = None
 
 
-def lease(job: Job, terms: LeaseTerms, now: float) -> Lease:
-    """What lease the job has at the time `now`, in Unix seconds."""
+def lease(job: Job, terms: LeaseTerms, now: float, heard_since: float = 0.0) -> Lease:
+    """What lease the job has at the time `now`, in Unix seconds.
+
+    heard_since: from when on heartbeats could arrive; whoever sent them before had no chance to go on meanwhile.
+    """
     if not job.status.finished:
         return Lease(LeaseState.IN_WORK)
-    ended = job.created_at if job.finished_at is None else job.finished_at
-    viewed = ended if job.heartbeat_at is None else job.heartbeat_at + terms.heartbeat
+    ended = job.leased_at or job.finished_at or job.created_at
     if job.status is not Status.COMPLETED or job.result_path is None:
         state, until = LeaseState.NO_RESULT, ended + terms.failed
-    elif job.confirmed_at is None:
-        state, until = LeaseState.ACTIVE, max(ended + terms.abandoned, viewed)
+    elif job.confirmed_at is not None:
+        state, until = LeaseState.DOWNLOADED, job.confirmed_at + terms.downloaded[job.kind]
+    elif job.heartbeat_at is None:
+        state, until = LeaseState.ACTIVE, ended + terms.abandoned
     else:
-        state, until = LeaseState.DOWNLOADED, max(job.confirmed_at + terms.downloaded[job.kind], viewed)
+        viewed = max(job.heartbeat_at, heard_since) + terms.heartbeat
+        state, until = LeaseState.ACTIVE, max(ended + terms.abandoned, viewed)
     return Lease(LeaseState.LAPSED if now >= until else state, until)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hub.jobs.lease_rows import LeaseRows
 from hub.jobs.manager import JobManager
-from hub.jobs.model import Job, Kind, Status
+from hub.jobs.model import Job, Kind
 from hub.jobs.store import JobStore
 from hub.leases import LeaseState, LeaseTerms, lease
 from hub.results import FileStore
@@ -48,7 +48,9 @@ class Cleared:
 class Lifecycle:
     """Keeps results as long as the lease terms say, and deletes them then.
 
-    All that counts is in the jobs table, so neither a restart nor a crash changes how long anything is kept.
+    All that counts is in the jobs table, so neither a restart nor a crash shortens how long anything is kept.
+
+    heard_since: from when on heartbeats could arrive; before, the hub was down.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Lifecycle:
         self._manager = manager
         self._terms = terms
         self._clock = clock
+        self.heard_since = clock()
         self._clearing = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -79,10 +82,7 @@ class Lifecycle:
         return self._rows.confirm(result_path, self._clock())
 
     def heartbeat(self, job_id: str) -> None:
-        """Say that a result is being looked at, or that its job is being waited for.
-
-        Raises NotFound (`result_not_found`) for a job that is unknown, or has ended without a result.
-        """
+        """Say that a result is being looked at. Raises NotFound (`result_not_found`) for a job that has none."""
         self._rows.heartbeat(job_id, self._clock())
 
     def usage(self) -> Usage:
@@ -110,14 +110,18 @@ class Lifecycle:
         read or is still protected stays.
         """
         with self._clearing:
-            counts: Counter[str] = Counter()
-            for (kind, status), number in self._store.counts().items():
-                if kind in kinds and not status.finished:
-                    counts["in_progress"] += number
-            for job in self._rows.ended(kinds):
-                counts[self._clear_job(job)] += 1
-            counts["cleared"] += self._clear_orphans(kinds)
-        return Cleared(counts["cleared"], counts["in_progress"], counts["awaiting"])
+            unfinished = sum(
+                number
+                for (kind, status), number in self._store.counts().items()
+                if kind in kinds and not status.finished
+            )
+            cleared = sum(
+                self._clear_job(job) for jobs in self._rows.due(kinds, self._terms, self._clock()) for job in jobs
+            )
+            cleared += self._clear_orphans(kinds)
+            kept = self._rows.result_count(kinds)
+            read = len(self._rows.with_results(kinds, self._files.being_read()))
+        return Cleared(cleared, unfinished + read, max(0, kept - read))
 
     def start(self) -> None:
         """Begin to clean up automatically, where the terms say so."""
@@ -125,27 +129,26 @@ class Lifecycle:
             self._thread = threading.Thread(target=self._clean_up, name="clean-up", daemon=True)
             self._thread.start()
 
-    def stop(self, timeout: float = 5.0) -> None:
-        """End the automatic clean-up; a clean-up under way stops after the job at hand."""
+    def begin_stop(self) -> None:
+        """Let the automatic clean-up end; one under way ends after the job at hand."""
         self._stopping.set()
+
+    def stop(self, timeout: float = 1.0) -> None:
+        """End the automatic clean-up, and wait for that at most `timeout` seconds."""
+        self.begin_stop()
         if self._thread is not None:
             self._thread.join(timeout)
 
-    def _clear_job(self, job: Job) -> str:
-        """Delete a job if its lease has lapsed; returns how it is to be counted, if at all."""
-        has_result = job.status is Status.COMPLETED and job.result_path is not None
-        if self._stopping.is_set():
-            return "awaiting" if has_result else "no result"
-        if self._files.is_read(job):
-            return "in_progress"
-        if lease(job, self._terms, self._clock()).state is LeaseState.LAPSED:
-            try:
-                if self._manager.collect(job):
-                    return "cleared" if has_result else "no result"
-            except OSError:  # Its row is gone; what is left of it goes at the next start at the latest.
-                logger.exception("Job %s: its files could not be deleted.", job.id)
-                return "no result"
-        return "awaiting" if has_result else "no result"
+    def _clear_job(self, job: Job) -> bool:
+        """Delete a job whose lease has lapsed, if nobody reads it; returns whether a result went."""
+        held = lease(job, self._terms, self._clock(), self.heard_since)
+        if self._stopping.is_set() or held.state is not LeaseState.LAPSED or self._files.is_read(job):
+            return False
+        try:
+            return self._manager.collect(job) and job.result_path is not None
+        except OSError:  # Its row is gone; what is left of it goes at the next start at the latest.
+            logger.exception("Job %s: its files could not be deleted.", job.id)
+            return False
 
     def _clear_orphans(self, kinds: Collection[Kind]) -> int:
         """Delete results that belong to no job; a job's row is there before its result is, and goes before it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hub.courtesy import step_back
 from hub.errors import InvalidInput
 from hub.jobs.model import Kind
 from hub.leases import LeaseTerms
@@ -90,6 +91,7 @@ def make_backend(settings: Settings, model: Uformer, *, bridge: bool = True) -> 
             threads=settings.threads,
             cache_dir=settings.data_dir / "cache",
             bridge=bridge,
+            begin_thread=step_back,
         )
     except ValueError as error:
         raise InvalidInput("no_such_device", str(error)) from error

@@ -38,6 +38,11 @@ class Readers:
         with self._lock:
             return self._held(keys)
 
+    def keys(self) -> set[str]:
+        """The keys of all that is being read."""
+        with self._lock:
+            return {*self._reading}
+
     def retired(self, key: str) -> bool:
         """Whether what has this key is being deleted, or will be as soon as its last reader leaves."""
         with self._lock:

@@ -66,6 +66,7 @@ class Readiness:
     """Whether a job that is sent now would be accepted and run; quick, whatever has got stuck.
 
     queue: why no job is taken just now, in words; None if it is. database: raises HubError if it does not answer.
+    can_fetch: whether a model's weights would be downloaded for a job.
     """
 
     def __init__(
@@ -75,10 +76,11 @@ class Readiness:
         *,
         queue: Callable[[], str | None],
         database: Callable[[], object],
+        can_fetch: Callable[[ModelEntry], bool],
     ) -> None:
         self._settings = settings
         self._checks: Mapping[str, Asker[str | None]] = {
-            "models": Asker(lambda: _models_problem(catalog)),
+            "models": Asker(lambda: _models_problem(catalog, can_fetch)),
             "queue": Asker(queue),
             "database": Asker(lambda: _answers(database)),
             "disk": Asker(lambda: _disk_problem(settings)),
@@ -119,12 +121,12 @@ def _disk_problem(settings: Settings) -> str | None:
     return None
 
 
-def _models_problem(catalog: Catalog) -> str | None:
-    """Why no model can be loaded; None if the default one of some task can, and no other task's is broken."""
-    installed = [catalog.default_model(task) for task in catalog.tasks() if catalog.models(task)]
-    usable = [entry for entry in installed if entry.installed]
+def _models_problem(catalog: Catalog, can_fetch: Callable[[ModelEntry], bool]) -> str | None:
+    """Why no model can be used; None if the default one of some task is there, or can be had, and none is broken."""
+    defaults = [catalog.default_model(task) for task in catalog.tasks() if catalog.models(task)]
+    usable = [entry for entry in defaults if entry.installed]
     if not usable:
-        return _no_model(catalog.models())
+        return None if any(map(can_fetch, defaults)) else _no_model(catalog.models())
     for entry in usable:
         if entry.path is not None:
             with entry.path.open("rb") as file:  # Listed is not readable.

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 
+from hub import inventory
 from hub.disk import (
-    PARTIAL,
-    TRASH,
+    PINNED,
     disk_full,
     disk_full_is_busy,
-    folder_bytes,
     make_folder,
+    pinned,
     remove_folder,
     sync_folder,
     write_whole,
 )
 from hub.errors import Conflict, NotFound
 from hub.filenames import clean_name
-from hub.inventory import ResultFile, find_result, find_results
+from hub.inventory import STAGED, ResultFile, find_result, find_results, is_job_id
 from hub.jobs.model import Job
 from hub.readers import Readers
 from hub.result_names import KIND_FOLDERS, result_name, result_prefix, result_url, results_folder, secret_of
 from hub.uploads import Readable, copy_upload
-
-_JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_STAGED = ".staged-"
 
 
 class FileStore:
@@ -92,15 +88,15 @@ class FileStore:
             raise
         return path
 
-    def check_space(self) -> None:
-        """Raise Busy when the disk of the uploads or of the results is nearly full."""
-        if self.free_bytes() < self._min_free_bytes:
+    def check_space(self, share: float = 1.0) -> None:
+        """Raise Busy when less than this share of what is to be free on the disks of uploads and results is free."""
+        if self.free_bytes() < share * self._min_free_bytes:
             raise disk_full()
 
     def upload(self, job_id: str) -> Path:
         """Where the job's upload lies. Raises NotFound."""
         folder = self._uploads / _checked_id(job_id)
-        files = list(folder.iterdir()) if folder.is_dir() else []
+        files = [path for path in folder.iterdir() if not path.name.startswith(PINNED)] if folder.is_dir() else []
         if len(files) != 1:
             raise NotFound("upload_missing", "The uploaded file is no longer on the server; please send it again.")
         return files[0]
@@ -113,8 +109,12 @@ class FileStore:
             return False
 
     def job_dir(self, job_id: str) -> Path:
+        """Where the job's own working folder is, if it has one."""
+        return self._jobs / _checked_id(job_id)
+
+    def make_job_dir(self, job_id: str) -> Path:
         """The job's own working folder, made if need be."""
-        folder = self._jobs / _checked_id(job_id)
+        folder = self.job_dir(job_id)
         folder.mkdir(exist_ok=True)
         return folder
 
@@ -134,7 +134,7 @@ class FileStore:
     def stage(self, job: Job, suffix: str, write: Callable[[Path], object]) -> str:
         """As `publish`, but the result waits under a hidden name for `put_staged`; returns its URL path to be."""
         target = self._result_file(job, suffix)
-        write_whole(target.with_name(f"{_STAGED}{job.id}{suffix}"), write)
+        write_whole(target.with_name(f"{STAGED}{job.id}{suffix}"), write)
         return result_url(job, target.name)
 
     def keep(self, job_id: str, name: str, write: Callable[[Path], object], *, staged: bool = False) -> None:
@@ -158,7 +158,7 @@ class FileStore:
         """Put the staged result and the staged files of the working folder in place; those in place stay."""
         target = self._result_file(job, Path(unquote(result_path)).suffix)
         folder = self.job_dir(job.id)
-        moves = [(target.with_name(f"{_STAGED}{job.id}{target.suffix}"), target)]
+        moves = [(target.with_name(f"{STAGED}{job.id}{target.suffix}"), target)]
         for staged, final in [*moves, *((_staged(folder / name), folder / name) for name in kept)]:
             if staged.exists():
                 staged.replace(final)
@@ -168,7 +168,7 @@ class FileStore:
     def discard_staged(self, job: Job) -> None:
         """Delete what was staged and is not to be put in place."""
         folders = (self._results / results_folder(job), self.job_dir(job.id))
-        for pattern, folder in zip((f"{_STAGED}{job.id}*", f"{_STAGED}*"), folders, strict=True):
+        for pattern, folder in zip((f"{STAGED}{job.id}*", f"{STAGED}*"), folders, strict=True):
             for path in folder.rglob(pattern):
                 path.unlink(missing_ok=True)
 
@@ -181,9 +181,10 @@ class FileStore:
 
     @contextmanager
     def reading(self, path: Path | str) -> Iterator[Path]:
-        """The file, kept from being deleted as long as the block lasts, with all other files of its job.
+        """A file as it is now, kept from being deleted as long as the block lasts, with all other files of its job.
 
         path: a result's URL path, or a file that this store has named: result, upload or of a working folder.
+        What is yielded is a name for this reader alone; another version that takes the file's place is not seen by it.
         Raises NotFound if it is not there, or about to go. A file deleted meanwhile goes when the last block ends, on
         that block's thread.
         """
@@ -191,11 +192,20 @@ class FileStore:
         with self._readers.hold(self._key(file)) as held:
             if not held or not file.is_file():
                 raise _no_result()
-            yield file
+            with ExitStack() as stack:
+                try:
+                    version = stack.enter_context(pinned(file))
+                except FileNotFoundError as error:  # It was replaced by one of another format this very moment.
+                    raise _no_result() from error
+                yield version
 
     def is_read(self, job: Job) -> bool:
         """Whether a file of the job is being read."""
         return self._readers.any(_keys(job))
+
+    def being_read(self) -> set[str]:
+        """Ids and secrets of all jobs of which files are being read."""
+        return self._readers.keys()
 
     def delete_result(self, job: Job) -> None:
         """Delete what the job published, if anything."""
@@ -220,18 +230,15 @@ class FileStore:
         return find_results(self._results)
 
     def delete_orphan(self, file: ResultFile) -> bool:
-        """Delete a result that belongs to no job; False if it is being read."""
-        if self._readers.any([file.secret]):
+        """Delete a result that belongs to no job; False if it, or another file of the job it had, is being read."""
+        if self._readers.any([file.secret]) or self._readers.retired(file.secret):
             return False
         self._readers.retire([file.secret], lambda: file.path.unlink(missing_ok=True))
         return True
 
     def folder_sizes(self) -> dict[str, int]:
         """Bytes of upload and working folder together, by the id of their job."""
-        return {
-            job_id: sum(folder_bytes(root / job_id) for root in (self._uploads, self._jobs))
-            for job_id in self.stored_ids()
-        }
+        return inventory.folder_sizes(self._uploads, self._jobs)
 
     def free_bytes(self) -> int:
         """What is free on the fuller of the disks of uploads and results."""
@@ -239,23 +246,14 @@ class FileStore:
 
     def stored_ids(self) -> set[str]:
         """Ids of all jobs that have an upload or a working folder."""
-        folders = (*self._uploads.iterdir(), *self._jobs.iterdir())
-        return {folder.name for folder in folders if _JOB_ID.fullmatch(folder.name)}
+        return inventory.stored_ids(self._uploads, self._jobs)
 
     def sweep(self, known_ids: Collection[str]) -> None:
-        """Delete what a crash left: folders of jobs not in `known_ids`, and half-written results.
+        """Delete what a crash left: folders of jobs not in `known_ids`, and hidden files that nobody uses any more.
 
-        Only for a time when nothing is being uploaded or run.
+        Only for a time when nothing is being uploaded, run or read.
         """
-        for root in (self._uploads, self._jobs):
-            for folder in root.iterdir():
-                if folder.name.startswith(TRASH):
-                    shutil.rmtree(folder)
-                elif _JOB_ID.fullmatch(folder.name) and folder.name not in known_ids:
-                    remove_folder(folder)
-        for hidden in (PARTIAL, _STAGED):
-            for left in (*self._results.glob(f"*/*/processed/{hidden}*"), *self._jobs.rglob(f"{hidden}*")):
-                left.unlink()
+        inventory.sweep(self._results, (self._uploads, self._jobs), known_ids)
 
     def _result_file(self, job: Job, suffix: str) -> Path:
         """Where the result of a job lies, in a folder that is there."""
@@ -276,7 +274,7 @@ class FileStore:
         if job.kind not in KIND_FOLDERS:
             return
         folder = self._results / results_folder(job)
-        prefixes = (result_prefix(job), f"{_STAGED}{job.id}")
+        prefixes = (result_prefix(job), f"{STAGED}{job.id}")
         if not folder.is_dir():
             return
         for path in folder.iterdir():
@@ -295,10 +293,10 @@ def _no_result() -> NotFound:
 
 def _staged(path: Path) -> Path:
     """Where a file waits that is to take the place of `path`."""
-    return path.with_name(f"{_STAGED}{path.name}")
+    return path.with_name(f"{STAGED}{path.name}")
 
 
 def _checked_id(job_id: str) -> str:
-    if not _JOB_ID.fullmatch(job_id):
+    if not is_job_id(job_id):
         raise NotFound("task_not_found", f"There is no task {job_id!r}.")
     return job_id

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -120,9 +121,13 @@ class Hub:
         )
         self.lifecycle = Lifecycle(self._store, self.files, self.manager, lease_terms(settings))
         self.models = Models(settings, self.catalog, self._networks, self.manager)
-        self.live = Live(settings, self.catalog, self._networks, self.stopping)
+        self.live = Live(settings, self.catalog, self._networks, self.fetcher, self.stopping)
         self.readiness = Readiness(
-            settings, self.catalog, queue=self.manager.refusal, database=self._store.waiting_count
+            settings,
+            self.catalog,
+            queue=self.manager.refusal,
+            database=self._store.waiting_count,
+            can_fetch=self._can_fetch,
         )
         self.metrics.watch_jobs(self._store.counts)
         self.metrics.watch_engine(self._networks.status)
@@ -152,12 +157,13 @@ class Hub:
         self.stopping.begin()
         self._networks.cease_warming()
         self.manager.begin_stop()
+        self.lifecycle.begin_stop()
 
     def stop(self) -> None:
         """Stop in a few seconds; running jobs go back to the queue and run again after the next start."""
         self.begin_stop()
-        self.lifecycle.stop()
         self.manager.stop(self.stopping.left(STOP_SECONDS))
+        self.lifecycle.stop()
         self.live.stop(self.stopping.left(STOP_SECONDS))
         self._networks.stop()
         if self._warming.is_alive():
@@ -181,23 +187,11 @@ class Hub:
 
         stream: the file's bytes, read from the current position. Blocks: call it from a worker thread.
         owner: whose job it is. idempotency_key: with one that the owner has used before, for the same options and file,
-        that first job is returned.
+        that first job is returned, which needs neither weights nor room.
         Raises InvalidInput (options, empty or damaged file), UnsupportedMedia, TooLarge, Conflict
         (`weights_not_installed`), Busy (`queue_full`, `disk_full`); then nothing is left on disk.
         """
-        options.check()
-        entry = self.catalog.resolve(options.task_type, options.model_name)
-        self._check_weights(entry)
-        return self.manager.submit(
-            Kind.IMAGE,
-            entry.task,
-            replace(options, model_name=entry.name).to_spec(),
-            filename,
-            stream,
-            check=self.decoder.probe,
-            owner=owner,
-            idempotency=_idempotency(idempotency_key, options),
-        )
+        return self._submit(Kind.IMAGE, stream, filename, options, self.decoder.probe, owner, idempotency_key)
 
     def submit_video(
         self,
@@ -210,25 +204,15 @@ class Hub:
     ) -> Job:
         """Check a clip and its options at once and queue it; on return the job survives a crash.
 
-        stream: the file's bytes, read from the current position. Blocks: call it from a worker thread.
-        owner: whose job it is. idempotency_key: with one that the owner has used before, for the same options and file,
-        that first job is returned.
+        All as with `submit_photo`.
         Raises InvalidInput (options, empty or damaged file, a range outside the clip), UnsupportedMedia, TooLarge,
         Conflict (`weights_not_installed`), Busy (`queue_full`, `disk_full`); then nothing is left on disk.
         """
-        options.check()
-        entry = self.catalog.resolve(options.task_type, options.model_name)
-        self._check_weights(entry)
-        return self.manager.submit(
-            Kind.VIDEO,
-            entry.task,
-            replace(options, model_name=entry.name).to_spec(),
-            filename,
-            stream,
-            check=lambda path: check_clip(path, options, self._clip_terms, self.clips),
-            owner=owner,
-            idempotency=_idempotency(idempotency_key, options),
-        )
+
+        def check(path: Path) -> None:
+            check_clip(path, options, self._clip_terms, self.clips)
+
+        return self._submit(Kind.VIDEO, stream, filename, options, check, owner, idempotency_key)
 
     def resume(self, job_id: str) -> JobView:
         """Queue a failed clip again; it goes on after its last finished segment.
@@ -273,9 +257,37 @@ class Hub:
                 {"max_bytes": self.max_upload_bytes},
             )
 
-    def check_space(self) -> None:
-        """Raise Busy when the disk is too full for an upload."""
-        self.files.check_space()
+    def check_space(self, *, repeated: bool = False) -> None:
+        """Raise Busy when the disk is too full for an upload, or for one that is only read again to be recognised."""
+        self.files.check_space(0.5 if repeated else 1.0)
+
+    def _submit(
+        self,
+        kind: Kind,
+        stream: BinaryIO,
+        filename: str,
+        options: PhotoOptions | VideoOptions,
+        check: Callable[[Path], object],
+        owner: str,
+        key: str | None,
+    ) -> Job:
+        options.check()
+        # By what was asked for: what is answered to the same request must not depend on the models of the day.
+        idempotency = None if key is None else Idempotency(key, options.to_spec())
+        first = self.manager.repeated(kind, owner, idempotency, stream)
+        if first is not None:
+            return first
+        entry = self.catalog.resolve(options.task_type, options.model_name)
+        if not (entry.installed or self._can_fetch(entry)):
+            raise unavailable(entry)
+        spec = replace(options, model_name=entry.name).to_spec()
+        return self.manager.submit(
+            kind, entry.task, spec, filename, stream, check=check, owner=owner, idempotency=idempotency
+        )
+
+    def _can_fetch(self, entry: ModelEntry) -> bool:
+        """Whether a model's weights would be downloaded when a job needs them; may take 3 seconds."""
+        return entry.source is not None and self.settings.auto_fetch and self.fetcher.reachable(entry.name)
 
     def _warm(self) -> None:
         """Load what will be needed, so that the first to ask need not wait."""
@@ -291,15 +303,3 @@ class Hub:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-
-    def _check_weights(self, entry: ModelEntry) -> None:
-        """Raise Conflict unless the weights are here, or can be fetched when the job runs."""
-        if entry.installed:
-            return
-        if entry.source is None or not self.settings.auto_fetch or not self.fetcher.reachable(entry.name):
-            raise unavailable(entry)
-
-
-def _idempotency(key: str | None, options: PhotoOptions | VideoOptions) -> Idempotency | None:
-    """What makes a second request the same as the first: its options as they were asked for."""
-    return None if key is None else Idempotency(key, options.to_spec())

@@ -126,6 +126,9 @@ class Settings(BaseSettings):
     live_max_megapixels: float = Field(1.0, gt=0, description="Largest live frame in megapixels.")
     live_max_frame_kb: int = Field(4096, ge=16, description="Largest live frame in kilobytes, as sent.")
     live_max_fps: float = Field(30.0, gt=0, description="Frames per second that a live socket may get back.")
+    live_max_mb_per_second: float = Field(
+        16.0, gt=0, description="Megabytes per second that are read from a live socket; more is read more slowly."
+    )
 
     api_keys: Keys = Field(
         [],
@@ -145,7 +148,9 @@ class Settings(BaseSettings):
         )
     )
     cors_origins: Words = Field([], description="Origins of other sites' pages that may call the API; * for all.")
-    page: bool = Field(True, description="Serve the page; it asks for no key.")
+    page: bool | None = Field(
+        None, description="Serve the page, which asks for no key. Default: unless HUB_API_KEYS is set."
+    )
     log_format: Literal["text", "json"] = Field("text", description="How log lines are written.")
 
     @model_validator(mode="after")
@@ -168,6 +173,11 @@ class Settings(BaseSettings):
         if "data_dir" in self.model_fields_set:
             return self.data_dir / "static_results"
         return CHECKOUT / "static_results"
+
+    @property
+    def serves_page(self) -> bool:
+        """Whether the page is served once the default is worked out."""
+        return not self.api_keys if self.page is None else self.page
 
     @property
     def resolved_database_url(self) -> str:

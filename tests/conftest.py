@@ -31,6 +31,31 @@ if profile := os.environ.get("HYPOTHESIS_PROFILE"):
     hypothesis_settings.load_profile(profile)
 
 
+# Files that take longest. Begun last, one of them would keep a core busy while the other is idle.
+LONG = (
+    "test_fuzz.py",
+    "test_readme.py",
+    "test_browser.py",
+    "test_video_browser.py",
+    "test_faults.py",
+    "test_stop.py",
+    "test_kill.py",
+    "test_full_disk.py",
+    "test_load.py",
+    "test_guide.py",
+    "test_handler.py",
+    "test_real.py",
+    "test_hostile_files.py",
+    "test_live_latency.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; where tests are dealt out file by file, they are dealt in this order."""
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONG)))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What makes the long forms of some tests."""
     parser.addoption("--kills", type=int, default=4, help="how often a server dies in the middle of its work")

@@ -159,14 +159,33 @@ def test_the_whole_program(make_server: Callable[..., Any], noisy_png: Path) -> 
     assert "Traceback" not in server.log
 
 
-def test_without_the_page(settings: Settings) -> None:
-    application = app.build(settings.model_copy(update={"page": False}))
+@pytest.mark.parametrize("asked", [{"page": False}, {"api_keys": ["alice's key, long enough"]}], ids=list)
+def test_without_the_page(settings: Settings, asked: dict[str, Any]) -> None:
+    """Where the API asks for keys there is none unless it is asked for, since it would ask for none."""
+    application = app.build(Settings(**{**settings.model_dump(include={"data_dir", "auto_fetch"}), **asked}))
 
     with TestClient(application) as client:
         assert client.get("/").status_code == 404
         assert client.get("/").headers["Content-Type"] == "application/problem+json"
         assert client.get("/gradio_api/info").status_code == 404
-        assert client.get("/api/available_controls").status_code == 200
+        assert client.get("/clips/00000000-0000-4000-8000-000000000000/latest.jpg").status_code == 404
+        assert client.get("/api/available_controls").status_code == (401 if "api_keys" in asked else 200)
+
+
+def test_the_log_tells_of_a_page_that_goes_round_the_keys(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mounted: list[object] = []
+    monkeypatch.setattr("hub.ui.mount.mount_page", lambda *parts: mounted.append(parts))
+    asked = settings.model_dump(include={"data_dir", "auto_fetch"})
+
+    app.build(Settings(**asked, page=True, api_keys=["alice's key, long enough"])).state.hub.stop()
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    app.build(Settings(**asked)).state.hub.stop()
+
+    assert len(mounted) == 2
+    assert told == ["HUB_PAGE is on: whoever reaches the hub may use the page, without any of HUB_API_KEYS."]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == told
 
 
 def test_the_log_is_json_with_the_task_in_its_lines_and_no_secret(

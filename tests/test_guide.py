@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -17,7 +18,12 @@ import av
 import httpx
 import pytest
 from PIL import Image
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
+from hub import errors
+from hub.api.problems import status_of
+from hub.errors import HubError
 from hub.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -213,12 +219,61 @@ def test_it_names_every_field_that_can_be_sent(document: dict[str, Any]) -> None
             assert re.search(rf"^\|.*`{field}`.*\|.*\|.*\|$", GUIDE, re.MULTILINE), field
 
 
+NOT_SENT = {
+    "bad_setting": "the hub does not start",
+    "bad_manifest": "the hub does not start",
+    "bad_database": "the hub does not start",
+    "data_dir_in_use": "the hub does not start",
+    "no_such_device": "the hub does not start",
+    "no_usable_model": "the hub does not start",
+    "bad_quality": "the form's own bounds come first",
+    "invalid_quality": "the form's own bounds come first",
+    "invalid_strength": "the form's own bounds come first",
+    "unknown_codec": "the form's own choices come first",
+    "unknown_format": "the form's own choices come first",
+    "invalid_time": "the page's preview of a frame",
+    "not_completed": "the page's pictures",
+    "not_reblendable": "the page's pictures",
+    "no_display_files": "the page's pictures",
+    "idempotency_key_taken": "becomes the first task, or idempotency_key_reused",
+    "wrong_status": "becomes not_resumable, or is tried again",
+}
+"""Codes of which no program is ever told, and why."""
+
+
+def raised_codes() -> set[tuple[str, str]]:
+    """The status and code of every error that the source makes with a code of its own."""
+    kinds = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
+    found = {("500", "internal_error"), ("500", "interrupted"), ("429", "too_many_requests")}
+    for path in (ROOT / "hub").rglob("*.py"):
+        if path.is_relative_to(ROOT / "hub" / "cli") or path.is_relative_to(ROOT / "hub" / "client"):
+            continue
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call) or not call.args or not isinstance(call.args[0], ast.Constant):
+                continue
+            name = ast.unparse(call.func)
+            if issubclass(kinds.get(name, object), HubError) and name not in ("TooManyRequests", "Cancelled"):
+                found.add((str(status_of(kinds[name]("", ""))), call.args[0].value))
+            elif name == "super().__init__" and path.parent.name == "engine" and call.args:
+                found.add(("503", call.args[0].value))
+    return {(status, code) for status, code in found if code not in NOT_SENT}
+
+
 def test_its_errors_are_those_that_there_are(document: dict[str, Any]) -> None:
-    """Every code of the table stands in the program, and every documented code in the table, with its status."""
+    """Every code in its tables stands in the program, and every one that a program can be told is in them.
+
+    Documented answers stand there with their status; what only ends tasks or live frames may stand there without.
+    """
     rows = re.findall(r"^\| (\d{3}) \| (.*?) \|", GUIDE, re.MULTILINE)
     told = {(status, code) for status, cell in rows for code in re.findall(r"`(\w+)`", cell)}
+    later = {
+        code
+        for heading in ("`code` of a failed task", "`code` of an error")
+        for row in re.findall(rf"^\| {heading} \|.*\n((?:\|.*\n)+)", GUIDE, re.MULTILINE)[0].splitlines()
+        for code in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "hub").rglob("*.py"))
-    for _, code in told:
+    for code in later | {code for _, code in told}:
         assert f'"{code}"' in source, code
     documented = set()
     for operations in document["paths"].values():
@@ -229,6 +284,22 @@ def test_its_errors_are_those_that_there_are(document: dict[str, Any]) -> None:
                 examples = answer.get("content", {}).get("application/problem+json", {}).get("examples", {})
                 documented |= {(status, example["value"]["code"]) for example in examples.values()}
     assert documented <= told
+    raised = raised_codes()
+    assert len(raised) > 40
+    assert {(status, code) for status, code in raised if code not in later} <= told
+
+
+def test_the_live_sockets_limit_is_as_it_says(address: str) -> None:
+    """A message just within it is refused in words, one beyond it closes the socket."""
+    kilobytes = int(re.findall(r"^\| 1009 \|.*\((\d+) kB\)", GUIDE, re.MULTILINE)[0])
+    with connect(f"ws{address.removeprefix('http')}/ws/process_video") as live:
+        live.send("x" * kilobytes * 1000)
+        assert json.loads(live.recv())["code"] == "frame_too_large"
+        with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012 - perhaps while the message is still on its way
+            live.send("x" * (kilobytes * 1000 + 1))
+            live.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
 
 
 def test_its_settings_exist_and_have_these_defaults() -> None:
@@ -247,6 +318,7 @@ def test_its_settings_exist_and_have_these_defaults() -> None:
         "live_max_frame_kb": "`HUB_LIVE_MAX_FRAME_KB` ({:.0f})",
         "live_max_megapixels": "`HUB_LIVE_MAX_MEGAPIXELS` ({:.1f}",
         "live_max_fps": "`HUB_LIVE_MAX_FPS` ({:.0f})",
+        "live_max_mb_per_second": "`HUB_LIVE_MAX_MB_PER_SECOND` ({:.0f})",
         "live_clients": "`HUB_LIVE_CLIENTS` ({:.0f})",
     }.items():
         assert words.format(fields[name].default) in GUIDE, name

@@ -88,7 +88,7 @@ def test_nothing_is_lost(
 ) -> None:
     file = io.BytesIO()
     Image.fromarray(noisy_photo).save(file, "png")
-    server = make_server(queue_limit="1000", image_workers="2")
+    server = make_server(queue_limit="1000", image_workers="2", page="0")
     client = Client(server.address, file.getvalue())
     rng = random.Random()  # noqa: S311
 

@@ -31,7 +31,7 @@ class OutOfMemory(RuntimeError):
 
 
 class Backend(Protocol):
-    """A network made ready to run on one device. `run` is for one thread at a time, `prepare` for any.
+    """A network made ready to run on one device. `run` is for one thread at a time, all else for any.
 
     Between the parts of its work `run` may call `between`, in its own thread, and `between` may call `run` of this or
     another backend: so a long batch gives way to a more urgent one. The interrupted batch's results are the same, bit
@@ -60,12 +60,20 @@ class Backend(Protocol):
         """
         ...
 
-    def prepare(self, height: int, width: int) -> None:
-        """Make ready for tiles of height × width: once it returns, what computes them no longer depends on timing.
+    def prepare(self, height: int, width: int, *, steady: bool = True) -> None:
+        """Make ready for tiles of height × width, and stay so until `release` was called as often.
 
-        It may take as long as compiling the network, and other threads may run tiles meanwhile. A shape that does not
-        fit into memory is left to `run` to report.
+        Whoever has tiles calls it first, in a thread of his own: it may take as long as compiling the network, and
+        where that is left to `run`, all others wait for it. A shape that does not fit into memory is left to `run` to
+        report.
+        steady: once it returns, what computes such tiles no longer depends on timing, and it is foreseen that `between`
+        will often have something to do. If not, something slower may run the first tiles.
+        Raises CancelledError (of concurrent.futures) when the backend is closed meanwhile; then it holds nothing.
         """
+        ...
+
+    def release(self, height: int, width: int) -> None:
+        """Take one `prepare` back. Quick."""
         ...
 
     def max_batch(self, height: int, width: int) -> int:
@@ -73,7 +81,7 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Give its memory back; `run` must not be called again."""
+        """Give its memory back, without waiting for anything; `run` must not be called again."""
         ...
 
 
@@ -132,8 +140,11 @@ class TorchBackend:
         finally:
             self._between = interrupted
 
-    def prepare(self, height: int, width: int) -> None:
+    def prepare(self, height: int, width: int, *, steady: bool = True) -> None:
         # Eager PyTorch is ready for every shape.
+        del height, width, steady
+
+    def release(self, height: int, width: int) -> None:
         del height, width
 
     def max_batch(self, height: int, width: int) -> int:
@@ -164,6 +175,7 @@ def open_backend(
     threads: int | None = None,
     cache_dir: Path | None = None,
     bridge: bool = True,
+    begin_thread: Callable[[], None] | None = None,
 ) -> Backend:
     """Make `model` ready to run, as fast as this machine can; the backend owns it from then on.
 
@@ -171,6 +183,7 @@ def open_backend(
         the hardware computes it. cpu_backend: openvino, torch, or auto: OpenVINO where it is installed.
     threads: on the CPU; None for all cores. cache_dir: where compiled graphs are kept between runs. bridge: let PyTorch
         serve until OpenVINO's first graph is compiled, at the price of single pixels that differ by a level or two.
+    begin_thread: called at the beginning of each thread that compiles graphs.
     Raises ValueError for a choice that does not exist here.
     """
     for value, choices in ((precision, ("auto", "bfloat16", "float32")), (cpu_backend, ("auto", "openvino", "torch"))):
@@ -191,7 +204,14 @@ def open_backend(
         try:
             from uformer.openvino_backend import OpenVinoBackend
 
-            return OpenVinoBackend(model, precision=chosen, threads=threads, cache_dir=cache_dir, bridge=bridge)
+            return OpenVinoBackend(
+                model,
+                precision=chosen,
+                threads=threads,
+                cache_dir=cache_dir,
+                bridge=bridge,
+                begin_thread=begin_thread,
+            )
         except (ImportError, RuntimeError) as error:
             if cpu_backend == "openvino":
                 raise ValueError(f"OpenVINO does not start here: {error}") from error

@@ -2,58 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import io
 import logging
-import os
-import sys
 import threading
-import time
-import zipfile
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextvars import copy_context
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
-from uformer import openvino_chain, openvino_graph, openvino_plan, openvino_whole
 from uformer.backends import FULL_SCALE, OutOfMemory, Precision, TorchBackend
 from uformer.model import Uformer
-from uformer.openvino_chain import Chain, working_bytes
-from uformer.openvino_graph import build_piece, build_whole
-from uformer.openvino_plan import Piece, plan_pieces
-from uformer.openvino_whole import Whole, whole_bytes
+from uformer.openvino_chain import Chain
+from uformer.openvino_compiler import Compiler, Form, Shape
+from uformer.openvino_whole import Whole
 
 logger = logging.getLogger(__name__)
 
-Shape = tuple[int, int]
 # Graphs are kept up to this many bytes of working memory per embedding channel: three of 0.4 megapixels.
 KEPT_BYTES_PER_CHANNEL = 100_000_000
-CACHE_BYTES = 4 << 30
-ABANDONED_SECONDS = 3600
-# A strip has at most this many numbers per core: work for about 20 ms, and enough for all cores.
-STRIP_NUMBERS = 400_000
 # PyTorch takes a tile of this size about as long as OpenVINO takes to compile a graph.
 BRIDGED_PIXELS = 400_000
-
-
-class Form(NamedTuple):
-    """What is compiled: for tiles of which shape, and whole or in pieces."""
-
-    height: int
-    width: int
-    whole: bool = True
-
-    @property
-    def shape(self) -> Shape:
-        return self.height, self.width
 
 
 class OpenVinoBackend:
@@ -65,8 +37,11 @@ class OpenVinoBackend:
 
     PyTorch bridges the time until the first of them is compiled, unless one is kept on disk, and runs the shapes that
     OpenVINO cannot compile. Both compute in the same precision: single pixels of their results differ by two 8-bit
-    levels at the most. bridge: False waits instead, and so does every backend from its first `prepare` on, so that
-    results never depend on timing.
+    levels at the most. Every backend waits instead from its first steady `prepare` on, so that results never depend on
+    timing.
+
+    bridge: False waits from the beginning, and compiles a chain only when it is first wanted. begin_thread: called at
+    the beginning of each thread that compiles.
     """
 
     def __init__(
@@ -77,28 +52,26 @@ class OpenVinoBackend:
         threads: int | None = None,
         cache_dir: Path | None = None,
         bridge: bool = True,
+        begin_thread: Callable[[], None] | None = None,
     ) -> None:
         self._network = model.eval().requires_grad_(False)
         self._precision = precision
         self._bridge = TorchBackend(model, device="cpu", precision=precision, threads=threads)
-        self._core = ov.Core()
-        self._config: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[precision],
-        }
-        if threads is not None:
-            self._config["INFERENCE_NUM_THREADS"] = threads
-        if cache_dir is not None:
-            cache_dir.mkdir(parents=True, exist_ok=True)
-            _prune(cache_dir, CACHE_BYTES)
-        self._cache_dir = cache_dir
-        self._strip_numbers = STRIP_NUMBERS * (threads or _cores())
+        self._compiler = Compiler(self._network, precision=precision, threads=threads, cache_dir=cache_dir)
         self._graphs: OrderedDict[Form, Future[Whole | Chain]] = OrderedDict()
         self._running: list[Shape] = []
+        self._held: Counter[Shape] = Counter()
+        self._bridged: set[Shape] = set()  # Shapes for which `prepare` did not wait; nor must `run`.
+        self._foresees = bridge
         self._bridging = bridge
         self._refused: set[Form] = set()
         self._lock = threading.Lock()
-        self._compiler = ThreadPoolExecutor(1, thread_name_prefix="openvino-compile")
+        # Whole graphs are waited for and chains are not, so the ones get in the way of the others nowhere.
+        self._whole_thread = ThreadPoolExecutor(1, "openvino-compile", begin_thread)
+        self._chain_thread = ThreadPoolExecutor(1, "openvino-compile-chain", begin_thread)
+        self._wholes = 0
+        self._closed = False
+        self._calm = threading.Condition()
 
     @property
     def name(self) -> str:
@@ -141,32 +114,68 @@ class OpenVinoBackend:
         del height, width
         return 1
 
-    def prepare(self, height: int, width: int) -> None:
-        # Not only for this shape: whoever prepares may fall back to smaller tiles, which must not be bridged either.
-        self._bridging = False
+    def prepare(self, height: int, width: int, *, steady: bool = True) -> None:
+        shape = height, width
+        if steady:
+            # Not only for this shape: its user may fall back to smaller tiles, which must not be bridged either.
+            self._bridging = False
+        with self._lock:
+            self._held[shape] += 1
         try:
-            self._whole((height, width))
+            self._ready(shape, steady)
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
+                self.release(height, width)
                 raise
             logger.warning("The graph for tiles of %dx%d does not fit into memory: %s", width, height, error)
-            self._forget((height, width))
+            self._forget(shape)
+        except CancelledError:
+            self.release(height, width)
+            raise
+
+    def release(self, height: int, width: int) -> None:
+        shape = height, width
+        with self._lock:
+            self._held[shape] -= 1
+            if not self._held[shape]:
+                del self._held[shape]
+                self._bridged.discard(shape)
+                self._make_room(0)
 
     def close(self) -> None:
-        self._compiler.shutdown(wait=True, cancel_futures=True)
-        self._graphs.clear()
+        # A graph that is being compiled is let go when it is done: nobody should have to wait for that.
+        with self._calm:
+            self._closed = True
+            self._calm.notify_all()
+        for thread in (self._whole_thread, self._chain_thread):
+            thread.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            self._graphs.clear()
         self._bridge.close()
 
+    def _ready(self, shape: Shape, steady: bool) -> None:
+        """Wait for the graph for tiles of `shape`, unless PyTorch may bridge the time."""
+        form = Form(*shape)
+        if form in self._refused:
+            return
+        graph = self._graph(form)
+        if not steady and not graph.done() and self._bridges(shape):
+            with self._lock:
+                self._bridged.add(shape)
+            return
+        self._opened(form, graph)
+        if steady and self._foresees and Form(*shape, whole=False) not in self._refused:
+            # For what runs long: the first who is more urgent should not have to wait until it is compiled.
+            self._graph(Form(*shape, whole=False))
+
     def _whole(self, shape: Shape) -> Whole | Chain | None:
-        """The graph for tiles of `shape`, waited for; None where PyTorch is to run them."""
+        """The graph for tiles of `shape`, waited for if nobody prepared it; None where PyTorch is to run them."""
         form = Form(*shape)
         if form in self._refused:
             return None
         graph = self._graph(form)
-        if self._bridging and not graph.done() and shape[0] * shape[1] <= BRIDGED_PIXELS:
-            blob = self._blob(form)
-            if blob is None or not blob.exists():
-                return None
+        if not graph.done() and (shape in self._bridged or self._bridges(shape)):
+            return None
         return self._opened(form, graph)
 
     def _chain(self, shape: Shape) -> Whole | Chain | None:
@@ -177,12 +186,16 @@ class OpenVinoBackend:
         graph = self._graph(form)
         return self._opened(form, graph) if graph.done() else None
 
+    def _bridges(self, shape: Shape) -> bool:
+        """Whether PyTorch runs tiles of `shape` until their graph is there."""
+        return self._bridging and shape[0] * shape[1] <= BRIDGED_PIXELS and not self._compiler.keeps(Form(*shape))
+
     def _opened(self, form: Form, graph: Future[Whole | Chain]) -> Whole | Chain | None:
         """The graph, waited for; None, now and in future, where OpenVINO cannot compile it."""
         try:
             return graph.result()
-        except RuntimeError as error:
-            if _is_out_of_memory(error):
+        except (MemoryError, RuntimeError) as error:
+            if form.whole and _is_out_of_memory(error):
                 raise
             logger.warning("OpenVINO cannot compile %s, so it is done without: %s", form, error)
             with self._lock:
@@ -191,60 +204,57 @@ class OpenVinoBackend:
             return None
 
     def _graph(self, form: Form) -> Future[Whole | Chain]:
-        """What computes tiles of one form, being compiled if it is new; the least recently used idle ones make room."""
+        """What computes tiles of one form, being compiled if it is new; the least recently used idle ones make room.
+
+        Raises CancelledError once closed.
+        """
         with self._lock:
             if form in self._graphs:
                 self._graphs.move_to_end(form)
                 return self._graphs[form]
-            kept = {other: self._working(other, graph) for other, graph in self._graphs.items()}
-            excess = self._expected(form) + sum(kept.values())
-            excess -= KEPT_BYTES_PER_CHANNEL * self._network.config.embed_dim
-            for idle in [other for other in self._graphs if other.shape not in self._running]:
-                if excess > 0:
-                    del self._graphs[idle]
-                    excess -= kept[idle]
-            self._graphs[form] = self._compiler.submit(copy_context().run, self._open, form)
+            self._make_room(self._compiler.expected_bytes(form))
+            with self._calm:
+                if self._closed:
+                    raise CancelledError
+                self._wholes += form.whole
+                thread, work = (
+                    (self._whole_thread, self._open_whole) if form.whole else (self._chain_thread, self._open_chain)
+                )
+                self._graphs[form] = thread.submit(copy_context().run, work, form)
             return self._graphs[form]
 
-    def _open(self, form: Form) -> Whole | Chain:
-        """Take graphs from the cache, or compile and keep them; from the first ones on there is no need of a bridge."""
-        pieces, blob = self._plan(form), self._blob(form)
-        models = None
-        if blob is not None and blob.exists():
-            try:
-                models = self._import(blob)
-            except (RuntimeError, ValueError, zipfile.BadZipFile) as error:
-                logger.warning("Compiling again, for the cached graphs %s cannot be read: %s", blob.name, error)
-        if models is None:
-            models = [self._core.compile_model(graph, "CPU", self._config) for graph in self._build(form, pieces)]
-            if blob is not None:
-                _export(models, blob)
-        opened = Whole(models[0]) if form.whole else Chain(pieces, models, narrow=self._narrow)
+    def _make_room(self, size: int) -> None:
+        """Forget graphs that nobody uses, the least recently used first, until `size` more bytes are allowed."""
+        kept = {form: self._working(form, graph) for form, graph in self._graphs.items()}
+        excess = size + sum(kept.values()) - KEPT_BYTES_PER_CHANNEL * self._network.config.embed_dim
+        for idle in [form for form in kept if form.shape not in self._running and form.shape not in self._held]:
+            if excess > 0:
+                del self._graphs[idle]
+                excess -= kept[idle]
+
+    def _open_whole(self, form: Form) -> Whole | Chain:
+        try:
+            return self._open(form)
+        finally:
+            with self._calm:
+                self._wholes -= 1
+                self._calm.notify_all()
+
+    def _open_chain(self, form: Form) -> Whole | Chain:
+        return self._open(form, self._let_wholes_pass)
+
+    def _open(self, form: Form, between: Callable[[], None] = lambda: None) -> Whole | Chain:
+        """Make graphs; from the first ones on there is no need of a bridge."""
+        opened = self._compiler.make(form, between)
         self._bridging = False
         return opened
 
-    def _build(self, form: Form, pieces: list[Piece]) -> Iterable[ov.Model]:
-        if form.whole:
-            return [build_whole(self._network, pieces)]
-        return (build_piece(self._network, piece, narrow=self._narrow) for piece in pieces)
-
-    def _import(self, blob: Path) -> list[ov.CompiledModel]:
-        with zipfile.ZipFile(blob) as archive:
-            return [
-                self._core.import_model(io.BytesIO(archive.read(name)), "CPU", self._config)
-                for name in archive.namelist()
-            ]
-
-    def _plan(self, form: Form) -> list[Piece]:
-        # In one piece nothing is cut into strips.
-        strip_numbers = sys.maxsize if form.whole else self._strip_numbers
-        return plan_pieces(self._network.config, *form.shape, strip_numbers)
-
-    def _expected(self, form: Form) -> int:
-        """Roughly what a graph will hold, but for the weights."""
-        if form.whole:
-            return whole_bytes(*form.shape, self._network.config.embed_dim)
-        return working_bytes(self._plan(form), narrow=self._narrow)
+    def _let_wholes_pass(self) -> None:
+        """Wait while a whole graph is compiled, for which somebody waits; raise CancelledError once closed."""
+        with self._calm:
+            self._calm.wait_for(lambda: not self._wholes or self._closed)
+            if self._closed:
+                raise CancelledError
 
     def _working(self, form: Form, graph: Future[Whole | Chain]) -> int:
         """Roughly what a graph holds, or will hold once it is compiled, but for the weights."""
@@ -252,67 +262,12 @@ class OpenVinoBackend:
             opened = graph.result()
             if isinstance(opened, Chain):
                 return opened.memory_bytes
-        return self._expected(form)
-
-    @property
-    def _narrow(self) -> bool:
-        return self._precision == "bfloat16"
-
-    def _blob(self, form: Form) -> Path | None:
-        """Where the graphs of one form are kept on disk."""
-        name = f"{self._fingerprint}-{form.height}x{form.width}{'' if form.whole else '-pieces'}.blob"
-        return self._cache_dir and self._cache_dir / name
+        return self._compiler.expected_bytes(form)
 
     def _forget(self, shape: Shape) -> None:
         with self._lock:
             for form in (Form(*shape), Form(*shape, whole=False)):
                 self._graphs.pop(form, None)
-
-    @cached_property
-    def _fingerprint(self) -> str:
-        """Names everything that compiled graphs depend on, but the shape of the tiles."""
-        digest = hashlib.blake2b(digest_size=16)
-        processor = self._core.get_property("CPU", "FULL_DEVICE_NAME")
-        capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        settings = (sorted(self._config.items()), self._strip_numbers, self._network.config)
-        for text in (ov.get_version(), processor, capabilities, *settings):
-            digest.update(f"{text}\n".encode())
-        for module in (openvino_plan, openvino_graph, openvino_chain, openvino_whole):
-            digest.update(inspect.getsource(module).encode())
-        for parameter in self._network.parameters():
-            digest.update(parameter.numpy().data)
-        return digest.hexdigest()
-
-
-def _export(models: Iterable[ov.CompiledModel], blob: Path) -> None:
-    """Keep compiled graphs in one file; a failure is told, for nothing depends on it."""
-    partial = blob.with_suffix(f".{os.getpid()}.partial")
-    try:
-        with zipfile.ZipFile(partial, "w") as archive:
-            for number, model in enumerate(models):
-                archive.writestr(f"{number:03}", model.export_model().getbuffer())
-        partial.replace(blob)
-    except (OSError, RuntimeError) as error:
-        logger.warning("The compiled graphs %s could not be kept: %s", blob.name, error)
-        partial.unlink(missing_ok=True)
-
-
-def _cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _prune(folder: Path, limit: int) -> None:
-    """Delete what a killed process left half written, and the oldest graphs until `limit` bytes are left."""
-    for partial in folder.glob("*.partial"):
-        if partial.stat().st_mtime < time.time() - ABANDONED_SECONDS:
-            partial.unlink(missing_ok=True)
-    total = 0
-    for blob in sorted(folder.glob("*.blob"), key=lambda path: path.stat().st_mtime, reverse=True):
-        total += blob.stat().st_size
-        if total > limit:
-            logger.info("Deleting the compiled graphs %s: the cache is full.", blob.name)
-            blob.unlink(missing_ok=True)
 
 
 def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:

@@ -23,6 +23,10 @@ Denoises and deblurs photos and videos with Uformer networks, on your own machin
 
 Processing is asynchronous: post a file, get a `task_id`, poll its status every 2-5 seconds, fetch `result_path`.
 Errors are `application/problem+json` (RFC 9457) with a machine-readable `code`.
+
+Live frames go over a WebSocket, `/ws/process_video`, for which OpenAPI has no words: send
+`{"image_b64": "data:image/jpeg;base64,...", "task_type": "denoise"}` as text, get `data:image/jpeg;base64,...` back.
+Section 7 of `docs/API_USAGE_GUIDE.md` tells the rest: binary frames, limits, errors, and why a socket is closed.
 """
 
 

@@ -18,6 +18,11 @@ _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 EXAMPLE_ID = "a1b2c3d4-e5f6-7890-a1b2-c3d4e5f67890"
 
 
+def is_task_id(word: str) -> bool:
+    """Whether a task's id may look so."""
+    return _ID.fullmatch(word) is not None
+
+
 async def _hub_of(request: Request) -> Hub:
     hub: Hub = request.app.state.hub
     return hub
@@ -41,10 +46,10 @@ async def visible_task(hub: Hub, caller: Caller, task_id: str, kind: Kind | None
     Raises NotFound, in the same words whether there is no such task or it is not the caller's to see.
     """
     missing = NotFound("task_not_found", f"There is no task {task_id!r}.")
-    if not _ID.fullmatch(task_id):  # Some databases refuse to look for NUL characters and the like.
+    if not is_task_id(task_id):  # Some databases refuse to look for NUL characters and the like.
         raise missing
     view = await STATUS.run(hub.view, task_id)
-    if caller.limited_to not in (None, view.job.owner):
+    if not caller.may_see(view.job.owner):
         raise missing
     if kind not in (None, view.job.kind):
         raise NotFound("task_not_found", f"There is no {kind} task {task_id!r}.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
@@ -13,8 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.access import Access
 from hub.api.docs import DocsPolicy
+from hub.api.origins import is_named, is_own
 from hub.api.problems import MEDIA_TYPE, example, hub_error_response
-from hub.api.uploads import UploadGate, is_api, path_of
+from hub.api.uploads import PAGE_UPLOAD, UploadGate, is_api, path_of
 from hub.errors import Forbidden, HubError
 from hub.service import Hub
 
@@ -100,7 +100,8 @@ class Gate:
 
     The caller stands in the request's state as `caller` (hub.access.Caller). A page of another site may not change
     anything, unless `origins` names it: a browser sends such requests without asking, and the hub listens on
-    addresses that only that browser can reach. Sockets pass; they take the key in their first message.
+    addresses that only that browser can reach. Sockets pass; they take the key in their first message. Files that the
+    hub's own page uploads are counted, with what comes from the same address without a key.
     """
 
     def __init__(self, app: ASGIApp, access: Access, origins: Collection[str] = ()) -> None:
@@ -109,31 +110,36 @@ class Gate:
         self.origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not is_api(path_of(scope)):
-            await self.app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
         try:
-            caller = self.access.identify(key_of(headers), address_of(scope))
-            self.access.count(caller)
-            if scope["method"] not in SAFE_METHODS:
-                self._check_origin(headers)
+            if scope["type"] == "http":
+                self._admit(scope)
         except HubError as error:
             await hub_error_response(error)(scope, receive, send)
             return
-        scope.setdefault("state", {})["caller"] = caller
         await self.app(scope, receive, send)
+
+    def _admit(self, scope: Scope) -> None:
+        """Raises Unauthorized, TooManyRequests, Forbidden."""
+        path, method, address = path_of(scope), scope["method"], address_of(scope)
+        if is_api(path):
+            headers = Headers(scope=scope)
+            caller = self.access.identify(key_of(headers), address)
+            self.access.count(caller)
+            if method not in SAFE_METHODS:
+                self._check_origin(headers)
+            scope.setdefault("state", {})["caller"] = caller
+        elif method == "POST" and path.startswith(PAGE_UPLOAD):
+            self.access.count_visitor(address)
 
     def _check_origin(self, headers: Headers) -> None:
         """Raise Forbidden for a request that another site's page made a browser send.
 
         Browsers say so in Sec-Fetch-Site; those that are old, or that see the hub under plain http, send Origin alone.
         """
-        origin = headers.get("origin", "")
-        if "*" in self.origins or origin in self.origins:
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if is_named(origin, self.origins):
             return
-        site = headers.get("sec-fetch-site")
-        own = site in ("same-origin", "none") if site else not origin or urlsplit(origin).netloc == headers.get("host")
+        own = site in ("same-origin", "none") if site else origin is None or is_own(origin, headers.get("host", ""))
         if not own:
             raise Forbidden(
                 "foreign_page",

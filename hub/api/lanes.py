@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, fail_after, to_thread
 from anyio.lowlevel import RunVar
+
+from hub.jobs.rows import database_away
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -16,13 +19,28 @@ T = TypeVar("T")
 class Lane:
     """So many threads at most, for one sort of call; further calls wait for their turn without one."""
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int, *, patience: float = math.inf) -> None:
+        """patience: after so many seconds without a turn a call is refused."""
         self._threads = threads
+        self._patience = patience
         self._limiter: RunVar[CapacityLimiter] = RunVar(name)
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `call` returns, called on a thread of this lane."""
-        return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._of_this_loop())
+        """What `call` returns, called on a thread of this lane.
+
+        Raises Busy (`database_unavailable`, which is all that a lane with little patience can wait for).
+        """
+        limiter = self._of_this_loop()
+        turn = object()
+        try:
+            with fail_after(self._patience):
+                await limiter.acquire_on_behalf_of(turn)
+        except TimeoutError:
+            raise database_away() from None
+        try:
+            return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=CapacityLimiter(1))
+        finally:
+            limiter.release_on_behalf_of(turn)
 
     def endpoint(self, call: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
         """Decorates a route that blocks."""
@@ -43,7 +61,9 @@ class Lane:
 
 
 STATUS = Lane("status", 8)
-"""Reads and small writes of the jobs table: milliseconds."""
+"""Reads of the jobs table: milliseconds, whoever writes to it meanwhile."""
+SIGNS = Lane("signs", 4, patience=5)
+"""Heartbeats and confirmations: small writes of the jobs table, which wait where it is locked."""
 CHANGES = Lane("changes", 8)
 """Cancelling, and small files to be deleted: a moment."""
 RESULTS = Lane("results", 8)

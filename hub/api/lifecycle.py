@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from starlette.exceptions import HTTPException
 
 from hub.api.dependencies import EXAMPLE_ID, CallerOf, HubOf, visible_task
-from hub.api.lanes import STATUS, UPKEEP
+from hub.api.lanes import SIGNS, UPKEEP
 from hub.api.problems import BAD_BODY, DATABASE_AWAY, example, missing_field, problems, wrong_switch
 from hub.api.schemas_lifecycle import CacheCleared, CacheStatus, Confirmation, Heartbeat, ResultToConfirm, TaskToKeep
 from hub.api.submission import NO_SUCH_TASK
@@ -27,7 +27,7 @@ NOTHING_CHOSEN = "Nothing would be cleared: let clear_images or clear_videos be 
     summary="Confirm a download",
     responses=problems(BAD_BODY, NO_SUCH_RESULT, missing_field("body", "result_path"), DATABASE_AWAY),
 )
-@STATUS.endpoint
+@SIGNS.endpoint
 def confirm_download(hub: HubOf, body: ResultToConfirm) -> Confirmation:
     """Tell that a result was downloaded: it is kept for a grace period more, and then cleaned up.
 
@@ -43,9 +43,12 @@ def confirm_download(hub: HubOf, body: ResultToConfirm) -> Confirmation:
     responses=problems(BAD_BODY, NOTHING_TO_KEEP, NO_SUCH_TASK, missing_field("body", "task_id"), DATABASE_AWAY),
 )
 async def task_heartbeat(hub: HubOf, caller: CallerOf, body: TaskToKeep) -> Heartbeat:
-    """Call this every five minutes while a result is viewed, so that it is not taken for abandoned."""
+    """Call this every five minutes while a result is viewed, so that it is not taken for abandoned.
+
+    A task that has not completed has no result yet (404); one whose download is confirmed is kept no longer for it.
+    """
     view = await visible_task(hub, caller, body.task_id)
-    await STATUS.run(hub.lifecycle.heartbeat, view.job.id)
+    await SIGNS.run(hub.lifecycle.heartbeat, view.job.id)
     return Heartbeat(message="Heartbeat received.")
 
 

@@ -6,19 +6,21 @@ import asyncio
 import json
 import logging
 import time
-from base64 import b64encode
 from collections.abc import Collection, Coroutine
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from contextlib import ExitStack
+from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from pydantic import ValidationError
 
+from hub.access import owner_of_address
 from hub.api.gate import address_of, key_of
+from hub.api.origins import is_named, is_own
+from hub.api.pace import Pace
 from hub.api.problems import hub_error_response
 from hub.errors import Busy, Forbidden, HubError, InvalidInput, TooManyRequests, Unauthorized
+from hub.live.messages import OPTIONS_BYTES, Message, check_size
 from hub.live.options import LiveFrame, LiveOptions
-from hub.live.session import LiveSession, base64_bytes, too_many_bytes
+from hub.live.session import LiveSession
 from hub.service import Hub
 
 log = logging.getLogger(__name__)
@@ -32,29 +34,12 @@ IDLE_SECONDS = 60.0
 SEND_SECONDS = 20.0
 """How long a client may take to read an answer."""
 FAREWELL_SECONDS = 0.5
-OPTIONS_BYTES = 1 << 14
-"""What the options of a frame may take beside its picture."""
-MESSAGES_PER_FRAME = 4
-"""Messages that are read for each frame that may be restored; clients that send faster are read more slowly."""
-BURST_SECONDS = 1.0
 
 DONE = 1000
 GOING_AWAY = 1001
 POLICY = 1008
 TRY_LATER = 1013
 KEY_REFUSED = 4401
-
-
-class _Message(LiveOptions):
-    """A text message: a frame, or the hello of the binary mode."""
-
-    mode: Literal["binary", "json"] | None = None
-    image_b64: str | None = None
-    api_key: str | None = None
-
-    @property
-    def options(self) -> LiveOptions:
-        return LiveOptions.model_construct(**self.model_dump(include=set(LiveOptions.model_fields)))
 
 
 class _Farewell(Exception):
@@ -70,25 +55,33 @@ class _Farewell(Exception):
 async def process_video(websocket: WebSocket) -> None:
     """Restore frames as they come; docs/API_USAGE_GUIDE.md tells what is sent."""
     hub: Hub = websocket.app.state.hub
-    if not _welcome(websocket, hub.settings.cors_origins):
-        refusal = Forbidden(
-            "foreign_page", "Pages of other sites may not connect here; HUB_CORS_ORIGINS names the origins that may."
-        )
-        await websocket.send_denial_response(hub_error_response(refusal))
-        return
-    await websocket.accept()
-    await _Socket(websocket, hub).serve()
+    with ExitStack() as lobby:
+        try:
+            if not _welcome(websocket, hub.settings.cors_origins):
+                raise Forbidden(
+                    "foreign_page",
+                    "Pages of other sites may not connect here; HUB_CORS_ORIGINS names the origins that may.",
+                )
+            if hub.access.required and key_of(websocket.headers) is None:
+                lobby.enter_context(hub.live.lobby.place(owner_of_address(address_of(websocket.scope))))
+        except HubError as refusal:
+            await websocket.send_denial_response(hub_error_response(refusal))
+            return
+        await websocket.accept()
+        await _Socket(websocket, hub, lobby).serve()
 
 
 class _Socket:
-    """One connection, from the handshake to its end."""
+    """One connection, from the handshake to its end; lobby: left as soon as it is known who calls."""
 
-    def __init__(self, websocket: WebSocket, hub: Hub) -> None:
+    def __init__(self, websocket: WebSocket, hub: Hub, lobby: ExitStack) -> None:
         self._websocket = websocket
         self._hub = hub
+        self._lobby = lobby
         self._hello: LiveOptions | None = None
         self._sending = asyncio.Lock()
-        self._pace = _Pace(MESSAGES_PER_FRAME * hub.settings.live_max_fps)
+        self._pace = Pace(hub.settings.live_max_mb_per_second * 1e6)
+        self._heard = time.monotonic()
 
     async def serve(self) -> None:
         """Talk to the client until either side has had enough."""
@@ -132,36 +125,44 @@ class _Socket:
                 raise Unauthorized(
                     "key_required", f"No message with an api_key came within {KEY_SECONDS:.0f} seconds."
                 ) from None
-            key = self._key_in(message)
+            key = await self._key_in(message)
         access.count(access.identify(key, address_of(self._websocket.scope)))
+        self._lobby.close()
         return message
 
-    def _key_in(self, message: str | bytes) -> str | None:
+    async def _key_in(self, message: str | bytes) -> str | None:
+        if isinstance(message, bytes):
+            return None
         try:
-            return None if isinstance(message, bytes) else self._parse(message).api_key
+            check_size(message, self._hub.live.max_frame_bytes, beside=OPTIONS_BYTES)
+            read = await asyncio.to_thread(Message.read, message) if _is_long(message) else Message.read(message)
         except HubError as error:
             raise Unauthorized("key_required", f"The first message must hold an api_key. {error.message}") from error
+        return read.api_key
 
     async def _listen(self, session: LiveSession, message: str | bytes | None) -> None:
-        """Pass on what the client sends, until it is gone."""
+        """Pass on what the client sends, until it is gone. All is read at once, so that the newest frame is known."""
+        self._heard = time.monotonic()
         while True:
             if message is not None:
                 try:
                     await self._take(session, message)
+                    self._heard = time.monotonic()
                 except HubError as error:
                     await self._send_error(error)
-            await self._pace.keep()
+                await self._pace.keep(len(message))
             message = await self._next(session)
 
     async def _next(self, session: LiveSession) -> str | bytes:
         while True:
             try:
-                async with asyncio.timeout(IDLE_SECONDS):
+                async with asyncio.timeout(max(0.0, self._heard + IDLE_SECONDS - time.monotonic())):
                     return await self._receive()
             except TimeoutError:
                 if not session.busy:
                     reason = f"No frame came for {IDLE_SECONDS:.0f} seconds; please connect again."
                     raise _Farewell(DONE, HubError("idle", reason)) from None
+                self._heard = time.monotonic()
 
     async def _take(self, session: LiveSession, message: str | bytes) -> None:
         """Offer a frame, or take new options; raises HubError."""
@@ -172,33 +173,22 @@ class _Socket:
                 )
             session.offer(LiveFrame(self._hello, message))
             return
-        parsed = self._parse(message)
-        if parsed.image_b64 is not None:
-            session.offer(LiveFrame(parsed.options, parsed.image_b64))
-        elif parsed.mode == "binary" or (parsed.mode is None and self._hello is not None):
-            self._hello = await session.check(parsed.options)
-            ready = {"ready": True, **self._hello.model_dump(), **self._hub.live.limits(), "idle_seconds": IDLE_SECONDS}
+        if _is_long(message):
+            session.offer(message)
+            return
+        read = Message.read(message)
+        if read.image_b64 is None and (read.mode == "binary" or (read.mode is None and self._hello is not None)):
+            self._hello, installed = await session.check(read.options)
+            ready = {
+                "ready": True,
+                **self._hello.model_dump(),
+                "installed": installed,
+                **self._hub.live.limits(),
+                "idle_seconds": IDLE_SECONDS,
+            }
             await self._send(json.dumps(ready))
         else:
-            raise InvalidInput(
-                "no_image",
-                'A message holds a frame in "image_b64", or options and "mode": "binary" before binary frames.',
-            )
-
-    def _parse(self, text: str) -> _Message:
-        most = self._hub.live.max_frame_bytes
-        if len(text) > base64_bytes(most) + OPTIONS_BYTES:
-            raise too_many_bytes(most)
-        try:
-            return _Message.model_validate_json(text)
-        except ValidationError as error:
-            wrong = [
-                ": ".join([*(str(part) for part in item["loc"][:1]), item["msg"]])
-                for item in error.errors(include_url=False, include_context=False, include_input=False)
-            ]
-            raise InvalidInput("invalid_message", f"The message is not as it should be: {'; '.join(wrong)}.") from error
-        except UnicodeEncodeError as error:  # Half of a character of two.
-            raise InvalidInput("invalid_message", "The message holds characters that do not exist.") from error
+            session.offer(read.frame)
 
     async def _answer(self, session: LiveSession) -> None:
         """Send what is restored; the next frame is begun when this one has left: a slow reader delays only itself."""
@@ -213,8 +203,7 @@ class _Socket:
                     HubError("internal_error", "The hub failed to restore this frame; its log says why.")
                 )
             else:
-                text = f"data:image/jpeg;base64,{b64encode(restored.jpeg).decode()}" if restored.as_text else None
-                await self._send(restored.jpeg if text is None else text)
+                await self._send(restored.jpeg if restored.url is None else restored.url)
 
     async def _receive(self) -> str | bytes:
         message = await self._websocket.receive()
@@ -247,19 +236,9 @@ class _Socket:
             return  # It does not listen; the server drops the connection.
 
 
-class _Pace:
-    """Slows a client down that sends more messages per second than `rate`."""
-
-    def __init__(self, rate: float) -> None:
-        self._interval = 1 / rate
-        self._due = 0.0
-
-    async def keep(self) -> None:
-        """Wait until the next message may be read."""
-        now = time.monotonic()
-        self._due = max(self._due, now - BURST_SECONDS) + self._interval
-        if self._due > now:
-            await asyncio.sleep(self._due - now)
+def _is_long(message: str) -> bool:
+    """Whether reading it would take the event loop too long. It holds a frame then, or nothing of use."""
+    return len(message) > OPTIONS_BYTES
 
 
 def _told(error: HubError) -> dict[str, Any]:
@@ -275,15 +254,7 @@ def _welcome(websocket: WebSocket, allowed: Collection[str]) -> bool:
     Browsers let any page open sockets to any address that they can reach, and name the page's site in Origin.
     """
     origin = websocket.headers.get("origin")
-    if origin is None or "*" in allowed or origin in allowed:
-        return True
-    try:
-        site = urlsplit(origin.lower())
-    except ValueError:
-        return False
-    usual = {"http": ":80", "https": ":443"}.get(site.scheme, "")
-    host = websocket.headers.get("host", "").lower()
-    return bool(site.netloc) and site.netloc.removesuffix(usual) == host.removesuffix(usual)
+    return origin is None or is_named(origin, allowed) or is_own(origin, websocket.headers.get("host", ""))
 
 
 async def _first_of(*talks: Coroutine[Any, Any, None]) -> None:
@@ -294,6 +265,10 @@ async def _first_of(*talks: Coroutine[Any, Any, None]) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # `gather` would put the tasks' own cancellation in the place of one that comes from outside.
+        await asyncio.wait(tasks)
+    for task in set(tasks) - done:
+        if not task.cancelled():
+            task.exception()  # Nobody asks for it, and that is no oversight.
     for task in done:
         task.result()

@@ -26,7 +26,7 @@ class Check(BaseModel):
 class Checks(BaseModel):
     """All that must be in order for a job to be accepted and run."""
 
-    models: Check = Field(description="A model can be loaded: its file is there and readable.")
+    models: Check = Field(description="A model can be used: its file is there and readable, or can be downloaded.")
     queue: Check = Field(description="Jobs are accepted: the hub runs, is not stopping, and the queue has room.")
     database: Check = Field(description="The jobs database answers.")
     disk: Check = Field(description="`HUB_MIN_FREE_MB` are free for uploads and for results.")

@@ -81,7 +81,7 @@ ResultName = Annotated[
     str,
     UrlPath(
         description="What follows `/static_results/` in `result_path`.",
-        examples=["images/denoise/processed/1678886400_a1b2c3d4_Zk3vV1pXo0J9c2QyT5rWbA_enhanced_image.jpg"],
+        examples=["images/denoise/processed/1678886400_a1b2c3d4_5b0c9f31e7a24d68902f1c77_enhanced_image.jpg"],
     ),
 ]
 

@@ -11,7 +11,7 @@ from hub.jobs.manager import JobView
 from hub.jobs.model import Kind, Status
 
 EXAMPLE_RESULT = (
-    "/static_results/images/denoise/processed/1678886400_a1b2c3d4_Zk3vV1pXo0J9c2QyT5rWbA_enhanced_image.jpg"
+    "/static_results/images/denoise/processed/1678886400_a1b2c3d4_5b0c9f31e7a24d68902f1c77_enhanced_image.jpg"
 )
 _CLIP = "/static_results/videos/denoise/processed/1678886400_a1b2c3d4_5b0c9f31e7a24d68902f1c77_enhanced_clip.mp4"
 

@@ -33,7 +33,7 @@ class Confirmation(BaseModel):
 
 
 class Heartbeat(BaseModel):
-    """The result is kept for as long as heartbeats come."""
+    """The result is kept for as long as heartbeats come, or until its download is confirmed."""
 
     message: str = Field(examples=["Heartbeat received."])
 

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, Field
 
 from hub.api.dependencies import EXAMPLE_ID
+from hub.api.paging import EXAMPLE_CURSOR
 from hub.api.schemas import (
     CancelledStatus,
     CompletedStatus,
@@ -128,7 +129,7 @@ class TaskPage(BaseModel):
 
     tasks: list[AnyTask]
     next: str | None = Field(
-        description="What to send as `before` to get the next page; null on the last one.", examples=[EXAMPLE_ID]
+        description="What to send as `before` to get the next page; null on the last one.", examples=[EXAMPLE_CURSOR]
     )
 
 

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
-from hub.api.dependencies import EXAMPLE_ID, CallerOf, HubOf, VisibleTask, visible_task
+from hub.api.dependencies import CallerOf, HubOf, VisibleTask
 from hub.api.lanes import CHANGES, STATUS, UPKEEP
-from hub.api.problems import example, problems
+from hub.api.paging import CURSOR_MESSAGE, EXAMPLE_CURSOR, cursor_of, place_of
+from hub.api.problems import DATABASE_AWAY, example, problems
 from hub.api.schemas import VideoStatus, any_status, video_status
 from hub.api.schemas_tasks import AnyFinishedStatus, AnyTask, TaskPage, described
 from hub.api.submission import QUEUE_FULL, TASK_PROBLEMS
@@ -21,7 +22,8 @@ router = APIRouter(prefix="/api/tasks", tags=["Tasks"])
     "",
     summary="List your tasks",
     responses=problems(
-        *TASK_PROBLEMS,
+        DATABASE_AWAY,
+        example(422, "invalid_cursor", CURSOR_MESSAGE),
         example(
             422,
             "invalid_request",
@@ -49,22 +51,26 @@ async def list_tasks(
     limit: Annotated[int, Query(ge=1, le=100, description="How many at most.", examples=[20])] = 20,
     before: Annotated[
         str | None,
-        Query(description="`next` of the page before: only tasks older than this one.", examples=[EXAMPLE_ID]),
+        Query(
+            max_length=200,
+            description="`next` of the page before, as it was: only tasks older than those.",
+            examples=[EXAMPLE_CURSOR],
+        ),
     ] = None,
 ) -> TaskPage:
     """The tasks sent with your key, newest first; where no keys are asked for, those sent from your address."""
-    if before is not None:
-        await visible_task(hub, caller, before)
     views = await STATUS.run(
         hub.manager.list,
         owner=caller.owner,
         kind=None if kind is None else Kind(kind),
         status=None if status is None else Status(status),
         limit=limit + 1,
-        before=before,
+        before=None if before is None else place_of(before),
     )
     page = views[:limit]
-    return TaskPage(tasks=[described(view) for view in page], next=page[-1].job.id if len(views) > limit else None)
+    return TaskPage(
+        tasks=[described(view) for view in page], next=cursor_of(page[-1].job) if len(views) > limit else None
+    )
 
 
 @router.get(

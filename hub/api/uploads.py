@@ -10,8 +10,9 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hub.api.lanes import STATUS
 from hub.api.problems import BodyRefused, hub_error_response
-from hub.errors import HubError, TooLarge
+from hub.errors import Busy, HubError, TooLarge
 from hub.service import Hub
 
 FORM_ALLOWANCE = 1 << 20
@@ -20,7 +21,8 @@ API_BYTES = 1 << 16
 """Largest body of an API call that takes no file: a few names or a path."""
 PAGE_BYTES = 8 << 20
 """Largest event of the page, whose files come by themselves."""
-UPLOADS = ("/api/process_", "/api/generate_preview", "/gradio_api/upload")
+PAGE_UPLOAD = "/gradio_api/upload"
+UPLOADS = ("/api/process_", "/api/generate_preview", PAGE_UPLOAD)
 """How the paths begin whose bodies are files."""
 
 
@@ -54,7 +56,8 @@ class UploadGate:
     """ASGI middleware that counts bodies while they stream in and stops them at the limit of their path.
 
     On a disk that is nearly full, bodies that would be written to it are refused, the page's uploads too; others,
-    such as the page's events and cancels, are taken. FastAPI's own `max_body_size` answers text/plain whenever the
+    such as the page's events and cancels, are taken, and so is what was sent before with the same idempotency key,
+    for its job is all that is asked for. FastAPI's own `max_body_size` answers text/plain whenever the
     request states its length, and cannot look at the disk. A body is read on the event loop, so a slow one holds no
     worker; but it holds a socket and a file, hence `pace`.
     """
@@ -69,9 +72,18 @@ class UploadGate:
             await self.app(scope, receive, send)
             return
         path = path_of(scope)
-        declared = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        declared = headers.get("content-length", "")
+        stored = scope["method"] == "POST" and path.startswith(UPLOADS)
+        repeated = False
         try:
-            self._check(path, scope["method"], int(declared) if declared.isdecimal() else 0)
+            self._check_size(path, int(declared) if declared.isdecimal() else 0, stored=stored)
+            if stored:
+                try:
+                    self.hub.check_space()
+                except Busy:
+                    repeated = await self._is_repeated(scope, headers)
+                    self.hub.check_space(repeated=repeated)
         except HubError as error:
             await hub_error_response(error)(scope, receive, send)
             return
@@ -91,7 +103,9 @@ class UploadGate:
             received += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             try:
-                self._check(path, scope["method"], received)
+                self._check_size(path, received, stored=stored)
+                if stored:
+                    self.hub.check_space(repeated=repeated)
             except HubError as error:
                 raise BodyRefused(error) from error
             seconds = time.monotonic() - began
@@ -101,11 +115,15 @@ class UploadGate:
 
         await self.app(scope, counted, send)
 
-    def _check(self, path: str, method: str, size: int) -> None:
-        """Raises TooLarge, Busy for a body of which `size` bytes are known."""
-        if method == "POST" and path.startswith(UPLOADS):
+    async def _is_repeated(self, scope: Scope, headers: Headers) -> bool:
+        """Whether the caller has a job with the same idempotency key. Raises Busy for a lost database."""
+        key, caller = headers.get("idempotency-key"), scope.get("state", {}).get("caller")
+        return bool(key and caller and await STATUS.run(self.hub.manager.knows, caller.owner, key))
+
+    def _check_size(self, path: str, size: int, *, stored: bool) -> None:
+        """Raises TooLarge for a body of which `size` bytes are known."""
+        if stored:
             self.hub.check_body_size(max(0, size - FORM_ALLOWANCE))
-            self.hub.check_space()
             return
         most = API_BYTES if is_api(path) else min(PAGE_BYTES, self.hub.max_upload_bytes + FORM_ALLOWANCE)
         if size > most:

@@ -25,6 +25,8 @@ def connection(address: str, api_key: str | None, timeout: float) -> dict[str, A
         "base_url": url,
         "headers": headers,
         "timeout": httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
+        # Who waits holds a connection for its events: a limit would let many waits starve whatever ends them.
+        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=20),
         # A key must not travel to where a redirect leads.
         "follow_redirects": False,
     }

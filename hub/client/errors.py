@@ -17,7 +17,14 @@ class Unreachable(HubClientError, ConnectionError):
 
 
 class WaitTimeout(HubClientError, TimeoutError):
-    """The task did not end in the time that the caller allowed; it goes on."""
+    """The task did not end in the time that the caller allowed; it goes on.
+
+    task_id: for `HubClient.task`, which takes it up again.
+    """
+
+    def __init__(self, task_id: str, seconds: float) -> None:
+        super().__init__(f"The task {task_id} did not end within {seconds:g} seconds.")
+        self.task_id = task_id
 
 
 class TaskFailed(HubClientError):
@@ -139,6 +146,12 @@ def refusal(response: httpx.Response) -> Refused:
         {name: value for name, value in problem.items() if name not in _STANDARD},
         seconds(response.headers.get("retry-after")),
     )
+
+
+def not_json(response: httpx.Response) -> Refused:
+    """The error for an answer that should hold JSON and does not: it comes from something other than the hub."""
+    detail = f"The answer is not the hub's; is {response.url.copy_with(path='/', query=None)} its address?"
+    return Refused(response.status_code, "not_json", detail, {}, None)
 
 
 def seconds(retry_after: str | None) -> float | None:

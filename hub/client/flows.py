@@ -15,7 +15,7 @@ from hub.client import requests
 from hub.client.effects import Ask, Call, Do, Flow, Open, Read
 from hub.client.errors import ConflictError, HubClientError, NotFoundError, refusal
 from hub.client.model import Json, Kind, Options, RestoreOptions, Result, Source, TaskPage, TaskStatus
-from hub.client.retries import RETRIED, Patience, ask, broken
+from hub.client.retries import RETRIED, Patience, ask, ask_json, broken, object_in
 from hub.client.sources import Upload
 from hub.client.targets import Memory, Saved, Target, result_name
 from hub.client.watching import completed
@@ -44,32 +44,29 @@ def submit(
         yield Do(upload.open)
         found = kind or how.get("kind") or upload.kind
         call = requests.process(upload, found, task, options, how.get("idempotency_key"))
-        response = yield from ask(call, patience)
-    return str(response.json()["task_id"])
+        answered = yield from ask_json(call, patience)
+    return str(answered["task_id"])
 
 
 def status(task_id: str, *, patience: float) -> Flow[TaskStatus]:
     """Where a task stands."""
-    response = yield from ask(requests.task(task_id), patience)
-    return TaskStatus.read(response.json())
+    return TaskStatus.read((yield from ask_json(requests.task(task_id), patience)))
 
 
 def cancel(task_id: str, *, patience: float) -> Flow[TaskStatus]:
     """Cancel a task; how it ended."""
-    response = yield from ask(requests.cancel(task_id), patience)
-    return TaskStatus.read(response.json())
+    return TaskStatus.read((yield from ask_json(requests.cancel(task_id), patience)))
 
 
 def resume(task_id: str, *, patience: float) -> Flow[TaskStatus]:
     """Queue a failed clip again."""
     try:
-        response = yield from ask(requests.resume(task_id), patience)
+        return TaskStatus.read((yield from ask_json(requests.resume(task_id), patience)))
     except ConflictError as error:
         if not error.unsure or error.data.get("task_status") not in ("pending", "processing", "completed"):
             raise
         # The answer that was lost had said yes.
         return (yield from status(task_id, patience=patience))
-    return TaskStatus.read(response.json())
 
 
 def delete(task_id: str, *, patience: float) -> Flow[None]:
@@ -168,15 +165,13 @@ def preview(source: Source, filename: str | None, *, patience: float) -> Flow[by
 
 def install(names: tuple[str, ...], *, patience: float) -> Flow[str]:
     """Download weights; the id of the task that does it."""
-    response = yield from ask(requests.models("install", names, str(uuid.uuid4())), patience)
-    return str(response.json()["task_id"])
+    answered = yield from ask_json(requests.models("install", names, str(uuid.uuid4())), patience)
+    return str(answered["task_id"])
 
 
 def answer(call: Call, *, patience: float) -> Flow[Json]:
     """What a call answers."""
-    response = yield from ask(call, patience)
-    body: Json = response.json()
-    return body
+    return (yield from ask_json(call, patience))
 
 
 def readiness() -> Flow[Json]:
@@ -186,6 +181,5 @@ def readiness() -> Flow[Json]:
     except httpx.TransportError as error:
         raise broken(error) from error
     if response.is_success or response.status_code == 503:
-        body: Json = response.json()
-        return body
+        return object_in(response)
     raise refusal(response)

@@ -8,7 +8,8 @@ import time
 import httpx
 
 from hub.client.effects import Ask, Call, Flow, Pause
-from hub.client.errors import HubClientError, Refused, Unreachable, refusal
+from hub.client.errors import HubClientError, Refused, Unreachable, not_json, refusal
+from hub.client.model import Json
 
 # 408: the line was slow. 502 and 504 come from a proxy whose hub is just restarting.
 RETRIED = frozenset({408, 429, 502, 503, 504})
@@ -80,3 +81,20 @@ def ask(call: Call, patience: float, *, retried: frozenset[int] = RETRIED) -> Fl
             unsure = unsure or response.status_code in _LOST
             failure = refused
         yield trying.pause(failure)
+
+
+def ask_json(call: Call, patience: float) -> Flow[Json]:
+    """The same, of a call whose answer is a JSON object. Raises Refused for an answer that is none, such as a page."""
+    response = yield from ask(call, patience)
+    return object_in(response)
+
+
+def object_in(response: httpx.Response) -> Json:
+    """The JSON object that is a response's body. Raises Refused."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise not_json(response)
+    return body

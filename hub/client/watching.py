@@ -10,10 +10,18 @@ import httpx
 
 from hub.client import requests
 from hub.client.effects import Flow, Open, Pause, Read, Tell
-from hub.client.errors import NotCompleted, TaskCancelled, TaskFailed, WaitTimeout
+from hub.client.errors import (
+    HubClientError,
+    NotCompleted,
+    Refused,
+    TaskCancelled,
+    TaskFailed,
+    Unreachable,
+    WaitTimeout,
+)
 from hub.client.events import Events
 from hub.client.model import Progress, TaskStatus
-from hub.client.retries import Patience, ask, broken
+from hub.client.retries import RETRIED, Patience, ask_json, broken
 
 POLL_SECONDS = 2.0
 _REOPEN_SECONDS = 1.0
@@ -49,7 +57,7 @@ class _Watch:
     def __init__(self, task_id: str, patience: float, timeout: float | None, progress: Progress | None) -> None:
         self._task_id = task_id
         self._patience = patience
-        self._timeout = timeout
+        self._timeout = timeout or 0.0
         self._end = math.inf if timeout is None else time.monotonic() + timeout
         self._progress = progress
         self._events = Events()
@@ -65,14 +73,24 @@ class _Watch:
             if not again:
                 break
         while True:
-            response = yield from ask(requests.task(self._task_id), self._patience)
-            status = TaskStatus.read(response.json())
+            status = yield from self._poll()
             yield from self._show(status)
             if status.finished:
                 return status
             if self._left <= 0:
-                raise WaitTimeout(f"The task {self._task_id} did not end within {self._timeout:g} seconds.")
+                raise WaitTimeout(self._task_id, self._timeout)
             yield Pause(min(POLL_SECONDS, self._left))
+
+    def _poll(self) -> Flow[TaskStatus]:
+        """The state now. A server that stays away ends the wait when the caller's time is over, if that is sooner."""
+        patience = min(self._patience, max(self._left, 0))
+        try:
+            return TaskStatus.read((yield from ask_json(requests.task(self._task_id), patience)))
+        except HubClientError as error:
+            passing = isinstance(error, Unreachable) or (isinstance(error, Refused) and error.status in RETRIED)
+            if passing and patience < self._patience:
+                raise WaitTimeout(self._task_id, self._timeout) from error
+            raise
 
     @property
     def _left(self) -> float:

@@ -2,7 +2,7 @@
 
 from hub.engine.engine import Engine, EngineStatus
 from hub.engine.errors import EngineStopped
-from hub.engine.models import ModelStatus
+from hub.engine.loaded import ModelStatus
 from hub.engine.session import EngineSession
 from hub.engine.shares import Priority
 

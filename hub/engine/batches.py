@@ -74,12 +74,15 @@ def attempt(
     try:
         batch = pixels[0][np.newaxis] if len(pixels) == 1 else np.stack(pixels)
         outputs = backend.run(batch, between, likely=likely)
+        sound = outputs.shape == batch.shape
     except (OutOfMemory, MemoryError) as error:
         # A fresh exception: the caught one's traceback would keep the tensors that did not fit alive.
         return OutOfMemory(str(error) or "Out of memory.")
     except Exception as error:  # noqa: BLE001 - goes to the session whose tile is at fault
         return error
-    if outputs.shape != batch.shape:
+    except BaseException as error:  # noqa: BLE001 - as above; some native libraries have errors that are no Exception
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    if not sound:
         return RuntimeError(f"Backend {backend.name} returned shape {outputs.shape} for a batch of {batch.shape}.")
     return outputs
 

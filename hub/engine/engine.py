@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from hub.engine.dispatcher import Dispatcher
-from hub.engine.models import ModelPool, ModelStatus
+from hub.engine.loaded import ModelStatus
+from hub.engine.models import ModelPool
 from hub.engine.queue import Lane
 from hub.engine.session import EngineSession
 from hub.engine.shares import Priority

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from hub.engine.errors import EngineStopped
+from hub.engine.loaded import LoadedModel, ModelStatus, close_all
 from hub.errors import Busy, Cancelled
 from uformer.backends import Backend
 
@@ -19,33 +20,6 @@ POLL_SECONDS = 0.1
 
 # Who asked when, urgent askers before all others: the lower goes first.
 Ticket = tuple[int, int]
-
-
-@dataclass(eq=False)
-class LoadedModel:
-    """A model in memory; `sessions` and `batches` count who uses it now."""
-
-    name: str
-    backend: Backend
-    last_used: int
-    sessions: int = 0
-    batches: int = 0
-
-    @property
-    def idle(self) -> bool:
-        """Whether nobody would miss it."""
-        return not self.sessions and not self.batches
-
-
-@dataclass(frozen=True)
-class ModelStatus:
-    """One model as the engine sees it; `loaded` is False while it is still being loaded."""
-
-    name: str
-    loaded: bool
-    in_use: int
-    bytes: int
-    backend: str | None
 
 
 @dataclass(eq=False)
@@ -110,7 +84,7 @@ class ModelPool:
             self._sessions_of -= Counter([threading.get_ident()])
             surplus = self._shed()
             self._changed.notify_all()
-        _close_all(surplus)
+        close_all(surplus)
 
     def pin(self, name: str) -> LoadedModel:
         """Count a running batch on a model that a session holds; undo with `unpin`."""
@@ -125,7 +99,7 @@ class ModelPool:
             model.batches -= 1
             surplus = self._shed()
             self._changed.notify_all()
-        _close_all(surplus)
+        close_all(surplus)
 
     def unload(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
         """Close the named models that are loaded; returns (unloaded, skipped because in use or being loaded)."""
@@ -140,7 +114,7 @@ class ModelPool:
                     unloaded.append(model)
             self._take_out(unloaded)
             self._changed.notify_all()
-        _close_all(unloaded)
+        close_all(unloaded)
         return [model.name for model in unloaded], skipped
 
     def status(self) -> tuple[ModelStatus, ...]:
@@ -165,7 +139,7 @@ class ModelPool:
             models = list(self._loaded.values())
             self._take_out(models)
             self._changed.notify_all()
-        _close_all(models)
+        close_all(models)
 
     def _acquire(self, name: str, ticket: Ticket, cancelled: Callable[[], bool] | None, wait: bool) -> LoadedModel:
         joined: _Flight | None = None
@@ -231,7 +205,7 @@ class ModelPool:
         """Load `name` with the lock released and count a session on it; None if there was no room for it after all."""
         surplus: list[LoadedModel] = []
         try:
-            _close_all(victims)
+            close_all(victims)
             model = LoadedModel(name, self._load(name), 0)
             with self._changed:
                 self.loads += 1
@@ -240,7 +214,7 @@ class ModelPool:
             flight.error = error
             raise
         finally:
-            _close_all(surplus)
+            close_all(surplus)
             with self._changed:
                 del self._flights[name]
                 self._changed.notify_all()
@@ -302,11 +276,3 @@ class ModelPool:
             self._sizes[model.name] = model.backend.memory_bytes
             del self._loaded[model.name]
         return models
-
-
-def _close_all(models: Iterable[LoadedModel]) -> None:
-    for model in models:
-        try:
-            model.backend.close()
-        except Exception:
-            log.exception("Closing model %s failed.", model.name)

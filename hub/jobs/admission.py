@@ -71,6 +71,23 @@ class Admission:
         """Take into account how long a run took."""
         self._mean_seconds[kind] += 0.2 * (seconds - self._mean_seconds[kind])
 
+    def knows(self, owner: str, key: str) -> bool:
+        """Whether `owner` has a job that he sent with this idempotency key. Raises Busy as the store does."""
+        return self._store.keyed(owner, key) is not None
+
+    def repeated(self, kind: Kind, owner: str, idempotency: Idempotency | None, stream: Readable | None) -> Job | None:
+        """The job that `owner` sent with the same key before, if he did; it needs no room. `stream` is read then.
+
+        Raises Busy while the door is closed, InvalidInput (`idempotency_key_reused`) where it was another request.
+        """
+        self.check_open()
+        first = None if idempotency is None else self._store.keyed(owner, idempotency.key)
+        if first is None:
+            return None
+        print_of = _Fingerprint(kind, idempotency, stream)
+        print_of.read_to_end()
+        return _same(first, print_of.hexdigest())
+
     def admit(
         self,
         job: Job,
@@ -83,13 +100,10 @@ class Admission:
         stream: the upload, if the job has one; as much of it as is needed is read. check: see JobManager.submit.
         Raises Busy, TooLarge, InvalidInput (`idempotency_key_reused` where the first request was another one).
         """
-        self.check_open()
+        first = self.repeated(job.kind, job.owner, idempotency, stream)
+        if first is not None:
+            return first
         print_of = _Fingerprint(job.kind, idempotency, stream)
-        if idempotency is not None:
-            first = self._store.keyed(job.owner, idempotency.key)
-            if first is not None:
-                print_of.read_to_end()
-                return _same(first, print_of.hexdigest())
         if self._store.waiting_count() >= self._queue_limit:
             raise self._full(job.kind)  # Before the upload is copied; decided for good by the insert.
         try:

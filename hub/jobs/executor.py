@@ -45,8 +45,12 @@ class LocalExecutor:
             self._calls.append(run)
             if self._idle < len(self._calls) and len(self._threads) < self._workers:
                 thread = threading.Thread(target=self._work, name=f"job-{len(self._threads)}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # The system gives no more threads; others, or that of the next call, take it.
+                    logger.exception("No further thread could be started for a job.")
+                else:
+                    self._threads.append(thread)
             self._changed.notify()
 
     def shutdown(self, timeout: float) -> None:

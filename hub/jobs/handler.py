@@ -47,7 +47,7 @@ class JobContext:
         """Raises NotFound if the upload is gone."""
         self.job = job
         self._input = files.upload(job.id) if job.kind.has_files else None
-        self.workdir: Path = files.job_dir(job.id)
+        self.workdir: Path = files.make_job_dir(job.id)
         self._files = files
         self._progress = progress or Progress()
         self._cancelled = cancelled or (lambda: False)

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from hub.errors import Busy, Conflict, NotFound
+from hub.errors import Conflict, NotFound
 from hub.filenames import plain_name
 from hub.jobs.admission import Admission, Idempotency
 from hub.jobs.executor import Executor
 from hub.jobs.handler import Handler, JobContext, Outcome
+from hub.jobs.locks import JobLocks
 from hub.jobs.model import Job, Kind, Status
-from hub.jobs.observer import Observer, Witness
-from hub.jobs.patience import patiently
+from hub.jobs.observer import Observer
 from hub.jobs.recovery import recover
 from hub.jobs.replacement import replace_result
 from hub.jobs.resumption import check_resumable, is_resumable
-from hub.jobs.run import Run, taken_back
+from hub.jobs.run import Run
+from hub.jobs.runner import Runner
 from hub.jobs.runs import Runs
-from hub.jobs.store import Changes, JobStore
+from hub.jobs.store import JobStore
 from hub.jobs.view import JobView
 from hub.logs import task_context
 from hub.results import FileStore
 
 __all__ = ["Handler", "Idempotency", "JobContext", "JobManager", "JobView", "Outcome"]
-
-logger = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 30.0
 
@@ -39,9 +35,8 @@ SETTLE_SECONDS = 30.0
 class JobManager:
     """Owns every job from its acceptance to its end.
 
-    The table is the queue: for every pending job the executor of its kind holds one call to `_run_next`, which takes
-    whichever job of that kind is next. Each kind has workers of its own, so that long clips never keep photos waiting.
-    Status changes are compare-and-set, so of two that race (a cancel and a finish) one loses, and the loser cleans up.
+    The table is the queue, and the runner's workers take jobs from it. Status changes are compare-and-set, so of two
+    that race (a cancel and a finish) one loses, and the loser cleans up.
     """
 
     def __init__(
@@ -55,19 +50,18 @@ class JobManager:
         observer: Observer | None = None,
     ) -> None:
         """handlers, executors: for the same kinds. queue_limit: how many jobs may wait, of all kinds together."""
-        if handlers.keys() != executors.keys():
-            raise ValueError("Every kind of job needs a handler and an executor.")
         self._store = store
         self._files = files
-        self._handlers = handlers
-        self._executors = executors
+        self._kinds = handlers.keys()
         self._admission = Admission(store, files, handlers, queue_limit=queue_limit)
-        self._witness = Witness(observer)
-        self._started = False
-        self._stopping = threading.Event()
-        self._stopped = False
         self._runs = Runs()
-        self._reopening = threading.Lock()  # Held by whoever changes a finished job: replaces, resumes or deletes it.
+        self._runner = Runner(
+            store, files, handlers, executors, self._runs, learn=self._admission.learn, observer=observer
+        )
+        self._started = False
+        self._stopped = False
+        self._reopening = JobLocks()  # Held by whoever changes a finished job: replaces, resumes or deletes it.
+        self._replacing = threading.Lock()
 
     def start(self) -> None:
         """Take over the data folder, queue what was unfinished, clean up after a crash, begin to work.
@@ -79,9 +73,9 @@ class JobManager:
             recover(self._store, self._files)
             self._started = True
             self._admission.open()
-            for kind in self._handlers:
+            for kind in self._kinds:
                 for _ in range(self._store.waiting_count(kind)):
-                    self._call_worker(kind)
+                    self._runner.call(kind)
         except BaseException:
             self._files.release()
             raise
@@ -92,8 +86,8 @@ class JobManager:
 
     def begin_stop(self) -> None:
         """Accept nothing more, and tell running jobs to stop; `stop` waits for them."""
-        self._stopping.set()
         self._admission.close()
+        self._runner.begin_stop()
 
     def stop(self, timeout: float = 10.0) -> None:
         """Accept nothing more and put running jobs back into the queue, for the next start.
@@ -104,15 +98,8 @@ class JobManager:
         if not self._started or self._stopped:
             return
         self._stopped = True
-        deadline = time.monotonic() + timeout
-        for executor in self._executors.values():
-            executor.shutdown(max(0.0, deadline - time.monotonic()))
         try:
-            for job_id, run in self._runs.all().items():
-                with suppress(Conflict, NotFound):  # It has just ended after all.
-                    self._store.transition(job_id, Status.PENDING, expect=Status.PROCESSING, **taken_back(run.job))
-        except Busy:
-            logger.warning("The database is away at shutdown; the next start will find these jobs interrupted.")
+            self._runner.stop(timeout)
         finally:
             self._files.release()
 
@@ -137,7 +124,7 @@ class JobManager:
         Raises Busy (queue full, disk full, stopping), TooLarge, InvalidInput for an empty file or a key that was used
         for another request.
         """
-        if kind not in self._handlers:
+        if kind not in self._kinds:
             raise ValueError(f"There is no handler for {kind} jobs.")
         if kind.has_files != (stream is not None):
             raise ValueError(f"{kind} jobs {'need an upload' if kind.has_files else 'have no upload'}.")
@@ -145,8 +132,16 @@ class JobManager:
         with task_context(job.id):
             admitted = self._admission.admit(job, stream, check, idempotency)
         if admitted.id == job.id:
-            self._call_worker(kind)
+            self._runner.call(kind)
         return admitted
+
+    def knows(self, owner: str, key: str) -> bool:
+        """Whether `owner` has a job that he sent with this idempotency key. Raises Busy."""
+        return self._admission.knows(owner, key)
+
+    def repeated(self, kind: Kind, owner: str, idempotency: Idempotency | None, stream: BinaryIO | None) -> Job | None:
+        """As `submit`, for a request that was sent before; None, reading nothing of `stream`, if it was not."""
+        return self._admission.repeated(kind, owner, idempotency, stream)
 
     def view(self, job_id: str, kind: Kind | None = None) -> JobView:
         """How the job stands. Raises NotFound for an unknown id, and for a job of another kind than `kind`."""
@@ -169,9 +164,9 @@ class JobManager:
         kind: Kind | None = None,
         status: Status | None = None,
         limit: int = 50,
-        before: str | None = None,
+        before: tuple[float, str] | None = None,
     ) -> Sequence[JobView]:
-        """At most `limit` jobs, newest first; `before` is the id of the last job of the previous page."""
+        """At most `limit` jobs, newest first; `before`: `created_at` and id of the last job of the previous page."""
         runs = self._runs.all()
         jobs = self._store.list(owner=owner, kind=kind, status=status, limit=limit, before=before)
         return self._views(jobs, runs)
@@ -202,10 +197,10 @@ class JobManager:
         job = self._store.get(job_id)
         check_resumable(job, self._files)
         self._runs.await_end(job_id, SETTLE_SECONDS)  # The failed run is ending; two of one job must never meet.
-        with self._reopening:
+        with self._reopening.hold(job_id):
             check_resumable(self._store.get(job_id), self._files)
             self._admission.readmit(job)
-        self._call_worker(job.kind)
+        self._runner.call(job.kind)
         return self.view(job_id)
 
     def delete(self, job_id: str, timeout: float = SETTLE_SECONDS) -> None:
@@ -216,7 +211,7 @@ class JobManager:
         while True:
             job = self.cancel(job_id).job
             self._runs.await_end(job_id, timeout)
-            with self._reopening:
+            with self._reopening.hold(job_id):
                 if self._store.statuses([job_id]).get(job_id, Status.CANCELLED).finished:  # Else it was resumed.
                     self._store.delete(job_id)  # First: a crash then leaves files without a job, and never the reverse.
                     self._files.delete(job)
@@ -227,7 +222,7 @@ class JobManager:
 
         One whose files someone begins to read this very moment goes too, when they have been read.
         """
-        with self._reopening:
+        with self._reopening.hold(job.id):
             if not job.status.finished or self._runs.get(job.id) is not None or self._files.is_read(job):
                 return False
             if not self._store.delete_unchanged(job):
@@ -240,7 +235,7 @@ class JobManager:
 
         Row and files change together. Raises NotFound, Busy, Conflict, and what `make` raises; then nothing changed.
         """
-        with self._reopening:
+        with self._replacing, self._reopening.hold(job_id):
             return self._view(replace_result(self._store.get(job_id), make, self._store, self._files), None)
 
     def wait(self, job_id: str, timeout: float) -> JobView:
@@ -255,50 +250,6 @@ class JobManager:
             if left <= 0:
                 raise TimeoutError(f"Task {job_id} is still {view.job.status} after {timeout:g} seconds.")
             self._runs.await_change(min(left, 0.2))
-
-    def _call_worker(self, kind: Kind) -> None:
-        """Have a worker look after one more pending job of `kind`."""
-        with suppress(RuntimeError):  # Stopped this very moment: the next start will run it.
-            self._executors[kind].submit(partial(self._run_next, kind))
-
-    def _run_next(self, kind: Kind) -> None:
-        """Run the job of `kind` whose turn it is, if any, to its end."""
-        if self._stopping.is_set():
-            return
-        try:
-            job = patiently(lambda: self._store.claim_next(kind), self._stopping)
-            if job is not None:
-                self._run(job)
-        except Busy:
-            logger.warning("The database is away at shutdown; the next start settles what could not be recorded.")
-
-    def _run(self, job: Job) -> None:
-        run = Run(job, self._stopping)
-        with task_context(job.id), self._runs.hold(run):
-            if self._standing(job) is Status.PROCESSING:
-                self._witness.began(job)
-                status, changes = run.perform(self._handlers[job.kind], self._files, self._store.forgive)
-                status = self._record(job, status, changes)
-                self._admission.learn(job.kind, run.seconds)
-                self._witness.ended(job, status, run.seconds)
-
-    def _record(self, job: Job, status: Status, changes: Changes) -> Status:
-        """Write down the end of a run, unless the job was cancelled first; returns how it ended after all."""
-        if status is Status.FAILED:
-            self._files.delete_result(job)
-        record = partial(self._store.transition, job.id, status, expect=Status.PROCESSING, **changes)
-        try:
-            patiently(record, self._stopping)
-        except (Conflict, NotFound):
-            return self._standing(job)
-        return status
-
-    def _standing(self, job: Job) -> Status:
-        """What the row says now; where the job was cancelled or deleted, its files go too."""
-        status = patiently(lambda: self._store.statuses([job.id]), self._stopping).get(job.id, Status.CANCELLED)
-        if status is Status.CANCELLED:
-            self._files.delete(job)
-        return status
 
     def _views(self, jobs: Sequence[Job], runs: Mapping[str, Run]) -> Sequence[JobView]:
         places = self._store.positions([job.id for job in jobs if job.status is Status.PENDING])

@@ -77,6 +77,8 @@ class Job:
     idempotency_key, fingerprint: the sender's word for this one request, and what the request was (SHA-256).
     heartbeat_at: when its owner last said that it is being looked at, in Unix seconds.
     confirmed_at: when its owner said that the result was downloaded.
+    leased_at: from when on it is kept, if not from its end: its result was replaced, or the table is of an earlier
+    version that kept everything.
     """
 
     id: str
@@ -101,6 +103,7 @@ class Job:
     fingerprint: str | None = None
     heartbeat_at: float | None = None
     confirmed_at: float | None = None
+    leased_at: float | None = None
 
     @classmethod
     def new(cls, kind: Kind, task: str, spec: Mapping[str, Any], filename: str, owner: str = "") -> Job:

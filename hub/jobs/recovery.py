@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from hub.jobs.leftovers import delete_leftovers
 from hub.jobs.model import Job, Status
 from hub.jobs.replacement import finish_replacement
 from hub.jobs.store import JobStore
@@ -22,20 +23,19 @@ def recover(store: JobStore, files: FileStore) -> None:
     """Queue interrupted jobs again and delete what no job owns; nothing may be uploading or running."""
     for job in store.unfinished():
         if job.status is Status.PROCESSING:
-            _settle_interrupted(job, store, files)
+            _settle_interrupted(job, store)
     statuses = store.statuses(files.stored_ids())
     for job_id, status in statuses.items():
-        if status is Status.CANCELLED:  # The process died between the cancel and the clean-up.
-            files.delete(store.get(job_id))
+        if status in (Status.CANCELLED, Status.FAILED):  # The process died between the end and the clean-up.
+            delete_leftovers(store.get(job_id), status, files)
         elif status is Status.COMPLETED:
             finish_replacement(store.get(job_id), store, files)
     files.sweep(statuses.keys())
 
 
-def _settle_interrupted(job: Job, store: JobStore, files: FileStore) -> None:
+def _settle_interrupted(job: Job, store: JobStore) -> None:
     if job.attempts >= MAX_INTERRUPTIONS:
         logger.error("Job %s: given up after %d interrupted runs.", job.id, job.attempts)
-        files.delete_result(job)
         store.transition(
             job.id,
             Status.FAILED,

@@ -65,7 +65,7 @@ class Run:
                 logger.info("Job %s: raised while it was being stopped.", self.job.id, exc_info=True)
                 return self._stopped()
             logger.exception("Job %s: failed unexpectedly.", self.job.id)
-            return self._failed("internal_error", "Something went wrong inside the hub; its log tells more.")
+            return Status.FAILED, {**failed_unexpectedly(), "progress": self.progress.percent}
         logger.info("Job %s: done in %.1f s.", self.job.id, self.seconds)
         return Status.COMPLETED, {
             "finished_at": time.time(),
@@ -99,6 +99,15 @@ class Run:
             # A message may quote a file's bytes; databases take neither lone surrogates nor NUL.
             "error": message.encode(errors="replace").decode().replace("\0", " "),
         }
+
+
+def failed_unexpectedly() -> Changes:
+    """What is recorded of a failure that nobody has foreseen."""
+    return {
+        "finished_at": time.time(),
+        "error_code": "internal_error",
+        "error": "Something went wrong inside the hub; its log tells more.",
+    }
 
 
 def taken_back(job: Job) -> Changes:

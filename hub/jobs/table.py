@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import (
     URL,
     BigInteger,
     Column,
+    Connection,
     Double,
     Engine,
     Enum,
@@ -25,14 +27,15 @@ from sqlalchemy import (
     inspect,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import CreateColumn
 
 from hub.errors import HubError
 from hub.jobs.model import Kind, Status
 
-LOCK_WAIT_MS = 60_000
+LOCK_WAIT_MS = 5_000
+"""How long a call waits where another program holds the database's lock; then its caller is asked to come again."""
 LONGEST_KEY = 255
 """Characters of an idempotency key."""
 
@@ -67,6 +70,7 @@ JOBS = Table(
     Column("fingerprint", String(64)),
     Column("heartbeat_at", Double),
     Column("confirmed_at", Double),
+    Column("leased_at", Double),
     Index("jobs_by_turn", "status", "turn"),
     Index("jobs_by_age", "created_at"),
     Index("jobs_by_owner", "owner", "created_at"),
@@ -109,24 +113,44 @@ def _connect(url: URL) -> Engine:
         if sqlite:
             event.listen(engine, "connect", _set_up_sqlite)
             _check_sqlite(engine)
-        JOBS.metadata.create_all(engine)
-        _upgrade(engine)
+        try:
+            _bring_up_to_date(engine)
+        except DBAPIError:  # Another process may have done the same at the same time; then nothing is left to do.
+            _bring_up_to_date(engine)
     except BaseException:
         engine.dispose()
         raise
     return engine
 
 
-def _upgrade(engine: Engine) -> None:
-    """Give the table of an earlier version the columns and indexes that it lacks; what is in it stays."""
-    present = {column["name"] for column in inspect(engine).get_columns(JOBS.name)}
-    with engine.begin() as connection:
+def _bring_up_to_date(engine: Engine) -> None:
+    """Make the table, or give that of an earlier version the columns and indexes it lacks; what is in it stays."""
+    with engine.connect() as connection:
+        if _names(connection) >= {*JOBS.columns.keys(), *(index.name for index in JOBS.indexes)}:
+            return
+        connection.rollback()
+        if engine.dialect.name == "sqlite":  # Else each change would be a transaction of its own.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        JOBS.metadata.create_all(connection)
+        present = _names(connection)
         for column in JOBS.columns:
             if column.name not in present:
                 words = CreateColumn(column).compile(dialect=engine.dialect)
                 connection.exec_driver_sql(f"ALTER TABLE {JOBS.name} ADD COLUMN {words}")
+        if JOBS.c.leased_at.name not in present:  # An earlier version kept everything; that is not to go at once.
+            ended = JOBS.c.status.in_([status for status in Status if status.finished])
+            connection.execute(JOBS.update().where(ended).values(leased_at=time.time()))
         for index in JOBS.indexes:
             index.create(connection, checkfirst=True)
+        connection.commit()
+
+
+def _names(connection: Connection) -> set[str | None]:
+    """Names of the columns and indexes that the table has; none where there is no table."""
+    inspector = inspect(connection)
+    if not inspector.has_table(JOBS.name):
+        return set()
+    return {part["name"] for part in (*inspector.get_columns(JOBS.name), *inspector.get_indexes(JOBS.name))}
 
 
 def _check_sqlite(engine: Engine) -> None:

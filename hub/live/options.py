@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -48,7 +50,12 @@ class LiveFrame:
 
 @dataclass(frozen=True)
 class RestoredFrame:
-    """A JPEG, and whether its frame came as text."""
+    """A JPEG, and as a `data:` URL if its frame came as text."""
 
     jpeg: bytes
-    as_text: bool
+    url: str | None
+
+    @classmethod
+    def of(cls, jpeg: bytes, *, as_text: bool) -> Self:
+        """The answer to a frame that came as text or not."""
+        return cls(jpeg, f"data:image/jpeg;base64,{b64encode(jpeg).decode()}" if as_text else None)

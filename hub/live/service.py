@@ -8,14 +8,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hub.errors import Busy
+from hub.live.downloads import Downloads
+from hub.live.lobby import Lobby
 from hub.live.options import FORMATS
 from hub.live.session import LiveSession, LiveTerms, Tally
+from hub.live.slots import Slots
 from hub.live.workers import Workers
 from hub.parts import restore_limits
 from hub.stopping import Stopping
 
 if TYPE_CHECKING:
     from hub.catalog import Catalog
+    from hub.fetch import Fetcher
     from hub.networks import Networks
     from hub.settings import Settings
 
@@ -30,13 +34,20 @@ STOP_SECONDS = 5.0
 class Live:
     """Opens sessions for live clients; thread-safe but for `open`.
 
-    stopping: from its beginning on no client is let in, and those that are there should leave.
+    fetcher: gets weights that a frame needs, where settings allow it. stopping: from its beginning on no client is let
+    in, and those that are there should leave. lobby: takes the sockets that have not come as far as `open`.
     """
 
     def __init__(
-        self, settings: Settings, catalog: Catalog, networks: Networks, stopping: Stopping | None = None
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        networks: Networks,
+        fetcher: Fetcher,
+        stopping: Stopping | None = None,
     ) -> None:
         self.stopping = stopping or Stopping()
+        self.lobby = Lobby()
         self._settings = settings
         self._catalog = catalog
         self._terms = LiveTerms(
@@ -48,7 +59,8 @@ class Live:
             overlap=settings.overlap,
         )
         self._workers = Workers(networks, min(settings.live_clients, THREADS))
-        self._slots = threading.Semaphore(FRAMES_AT_ONCE)
+        self._downloads = Downloads(fetcher, self.stopping, allowed=settings.auto_fetch)
+        self._slots = Slots(FRAMES_AT_ONCE)
         self._tally = Tally()
         self._lock = threading.Lock()
         self._clients = 0
@@ -67,7 +79,7 @@ class Live:
                 raise Busy("live_full", f"All {most} places for live frames are taken; please try again later.")
             self._clients += 1
         try:
-            session = LiveSession(self._catalog, self._workers, self._slots, self._terms, self._tally)
+            session = LiveSession(self._catalog, self._downloads, self._workers, self._slots, self._terms, self._tally)
             try:
                 yield session
             finally:

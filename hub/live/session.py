@@ -6,17 +6,21 @@ import asyncio
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hub.catalog import Catalog, ModelEntry, unavailable
-from hub.errors import Cancelled, TooLarge
+from hub.catalog import Catalog, ModelEntry
+from hub.errors import Busy, Cancelled, HubError
 from hub.failures import restoring
+from hub.live.downloads import ANSWER_SECONDS, Downloads
+from hub.live.messages import OPTIONS_BYTES, Message, check_size
 from hub.live.options import LiveFrame, LiveOptions, RestoredFrame
 from hub.live.pictures import decode, encode, from_base64, write_rate
+from hub.live.slots import SlotRunner, Slots
 from hub.live.workers import HeldSession, Workers
 from hub.restoration import RestoreLimits
 
@@ -68,15 +72,22 @@ class LiveSession:
     """
 
     def __init__(
-        self, catalog: Catalog, workers: Workers, slots: threading.Semaphore, terms: LiveTerms, tally: Tally
+        self,
+        catalog: Catalog,
+        downloads: Downloads,
+        workers: Workers,
+        slots: Slots,
+        terms: LiveTerms,
+        tally: Tally,
     ) -> None:
         self._catalog = catalog
+        self._downloads = downloads
         self._workers = workers
         self._slots = slots
         self._terms = terms
         self._tally = tally
         self._lock = threading.Lock()
-        self._frame: LiveFrame | None = None
+        self._frame: LiveFrame | str | None = None
         self._offered = asyncio.Event()
         self._working = False
         self._closed = False
@@ -88,11 +99,16 @@ class LiveSession:
         """Whether a frame waits or is being restored."""
         return self._working or self._offered.is_set()
 
-    def offer(self, frame: LiveFrame) -> None:
-        """Put a frame in the place of the one that waits, if one does; raises TooLarge (`frame_too_large`)."""
-        most = self._terms.max_bytes if isinstance(frame.data, bytes) else base64_bytes(self._terms.max_bytes)
-        if len(frame.data) > most:
-            raise too_many_bytes(self._terms.max_bytes)
+    def offer(self, frame: LiveFrame | str) -> None:
+        """Put a frame in the place of the one that waits, if one does; raises TooLarge (`frame_too_large`).
+
+        A text is a message that holds a frame. It is read when its turn has come, if that comes: what is replaced costs
+        nothing.
+        """
+        if isinstance(frame, str):
+            check_size(frame, self._terms.max_bytes, beside=OPTIONS_BYTES)
+        else:
+            check_size(frame.data, self._terms.max_bytes)
         with self._lock:
             dropped, self._frame = self._frame is not None, frame
         if dropped:
@@ -102,7 +118,8 @@ class LiveSession:
     async def answer(self) -> RestoredFrame:
         """Wait for a frame and restore it; to be called again once the client has got the answer.
 
-        Raises InvalidInput, UnsupportedMedia, TooLarge, Conflict (no weights), HubError (`out_of_memory`), Cancelled.
+        Raises InvalidInput, UnsupportedMedia, TooLarge, Conflict (no weights), Busy (`fetching_weights`), HubError
+        (`out_of_memory`), Cancelled.
         """
         await self._offered.wait()
         pause = self._next - time.monotonic()
@@ -117,19 +134,28 @@ class LiveSession:
             if self._frame is None:
                 self._offered.clear()
 
-    async def check(self, options: LiveOptions) -> LiveOptions:
-        """The options with the model that they mean; raises InvalidInput, Conflict (no weights)."""
-        entry = await asyncio.to_thread(self._entry, options)
-        return options.model_copy(update={"task_type": entry.task, "model_name": entry.name})
+    async def check(self, options: LiveOptions) -> tuple[LiveOptions, bool]:
+        """The options with the model that they mean, and whether its weights are here already.
+
+        Raises InvalidInput, Conflict (weights that cannot be had).
+        """
+        return await asyncio.to_thread(self._check, options)
 
     def close(self) -> None:
         """Nobody waits for an answer any more."""
         self._closed = True
 
+    def _check(self, options: LiveOptions) -> tuple[LiveOptions, bool]:
+        entry = self._catalog.resolve(options.task_type, options.model_name)
+        if not entry.installed:
+            with suppress(Busy):  # They are on their way; the frames will tell how far they are.
+                self._downloads.want(entry)
+        return options.model_copy(update={"task_type": entry.task, "model_name": entry.name}), entry.installed
+
     def _entry(self, options: LiveOptions) -> ModelEntry:
         entry = self._catalog.resolve(options.task_type, options.model_name)
         if not entry.installed:
-            raise unavailable(entry)
+            self._downloads.want(entry, ANSWER_SECONDS)
         return entry
 
     def _restore(self, held: HeldSession) -> RestoredFrame:
@@ -142,10 +168,10 @@ class LiveSession:
                 with self._slots:
                     frame = self._take(wanted)
                     if frame is not None:
-                        restored = self._restored(frame, session)
+                        restored = self._restored(frame, self._slots.runner(session, held.warmed))
                         self._tally.add("frames_total")
                         return restored
-        except Cancelled:  # The client left, or the hub stops.
+        except (Busy, Cancelled):  # It should come again later; the client left, or the hub stops.
             raise
         except Exception:
             self._tally.add("failed_total")
@@ -159,33 +185,47 @@ class LiveSession:
             raise
 
     def _peek(self) -> LiveOptions:
-        """The options of the newest frame."""
-        with self._lock:
-            if self._frame is None:
+        """The options of the newest frame, which is read if that was not done yet."""
+        while True:
+            with self._lock:
+                frame = self._frame
+            if frame is None:
                 raise RuntimeError("There is no frame to restore.")
-            return self._frame.options
+            if isinstance(frame, LiveFrame):
+                return frame.options
+            try:
+                read = Message.read(frame).frame
+                check_size(read.data, self._terms.max_bytes)
+            except HubError:
+                with self._lock:
+                    if self._frame is frame:
+                        self._frame = None  # The error is its answer.
+                        raise
+                continue
+            with self._lock:
+                if self._frame is frame:
+                    self._frame = read
 
     def _take(self, wanted: LiveOptions) -> LiveFrame | None:
         """The newest frame, unless it asks for another model by now."""
         with self._lock:
             frame = self._frame
-            if frame is None or frame.options.model != wanted.model:
+            if not isinstance(frame, LiveFrame) or frame.options.model != wanted.model:
                 return None
             self._frame = None
             return frame
 
-    def _restored(self, frame: LiveFrame, session: EngineSession) -> RestoredFrame:
+    def _restored(self, frame: LiveFrame, runner: SlotRunner) -> RestoredFrame:
         from uformer.restore import RestoreOptions, Restorer
 
         began = time.monotonic()
         terms = self._terms
         as_text = isinstance(frame.data, str)
         data = from_base64(frame.data) if isinstance(frame.data, str) else frame.data
-        if len(data) > terms.max_bytes:
-            raise too_many_bytes(terms.max_bytes)
+        check_size(data, terms.max_bytes)
         pixels = decode(data, terms.max_pixels)
         restorer = Restorer(
-            session, max_tile_pixels=terms.limits.max_tile_pixels, max_whole_pixels=terms.limits.max_whole_pixels
+            runner, max_tile_pixels=terms.limits.max_tile_pixels, max_whole_pixels=terms.limits.max_whole_pixels
         )
         options = RestoreOptions(tile=terms.tile, overlap=terms.overlap, whole=not frame.options.use_patch_processing)
         with restoring("a frame of this size"):
@@ -193,7 +233,7 @@ class LiveSession:
         rate = self._rate(began)
         if frame.options.show_fps:
             write_rate(restored, rate)
-        return RestoredFrame(encode(restored, frame.options.quality), as_text)
+        return RestoredFrame.of(encode(restored, frame.options.quality), as_text=as_text)
 
     def _rate(self, began: float) -> float:
         """Frames per second of late, the one that has just been restored among them."""
@@ -204,15 +244,3 @@ class LiveSession:
         gaps = len(self._times) - 1
         seconds = now - (self._times[0] if gaps else began)
         return max(1, gaps) / max(seconds, 1e-3)
-
-
-def base64_bytes(size: int) -> int:
-    """What so many bytes may take as base64: four characters for three, line breaks, and a `data:` before them."""
-    return size * 7 // 5 + 128
-
-
-def too_many_bytes(most: int) -> TooLarge:
-    """The error for a frame whose file is too large."""
-    return TooLarge(
-        "frame_too_large", f"The frame is larger than the {most // 1000} kB that are taken here.", {"max_bytes": most}
-    )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # These import torch, which takes seconds: the server must li
     from hub.engine import EngineSession
     from hub.networks import Networks
 
-LINGER_SECONDS = 1.0
+LINGER_SECONDS = 3.0
 """How long a thread, and the engine session that it holds, outlast the last frame: the gap between two frames of a
 client is shorter, and while a live session is open the engine keeps its batches short."""
 RENEW_SECONDS = 10.0
@@ -26,7 +26,10 @@ Result = TypeVar("Result")
 
 
 class HeldSession:
-    """The engine session that one thread keeps open from frame to frame."""
+    """The engine session that one thread keeps open from frame to frame.
+
+    warmed: the (height, width) of tiles for which nothing need be compiled in it any more.
+    """
 
     def __init__(self, networks: Networks, stopped: Callable[[], bool]) -> None:
         self._networks = networks
@@ -36,6 +39,7 @@ class HeldSession:
         self._name: str | None = None
         self._until = 0.0
         self._abandoned: Callable[[], bool] = stopped
+        self.warmed: set[tuple[int, int]] = set()
 
     def of(self, name: str, abandoned: Callable[[], bool]) -> EngineSession:
         """A session with a model, which may have to be loaded first.
@@ -56,6 +60,7 @@ class HeldSession:
     def close(self) -> None:
         """End the session, if there is one."""
         self._session = None
+        self.warmed.clear()
         self._stack.close()
 
     def _cancelled(self) -> bool:

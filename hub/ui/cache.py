@@ -50,14 +50,16 @@ class PageCache:
         folder.mkdir()
         return folder / name
 
-    def copy(self, source: Path, owner: str) -> Path:
+    def copy(self, source: Path, owner: str, name: str | None = None) -> Path:
         """Copy a file here and return the copy; the same content of the same owner keeps its path, and so its address.
 
+        name: what the copy is called, if not as its source.
         owner: a word that only its owner knows, such as a job's id, since whoever knows the path may read the file.
         """
         state = source.stat()
-        folder = self.root / f"{owner}-{source.stem}-{state.st_mtime_ns:x}"
-        target = folder / source.name
+        target_name = name or source.name
+        folder = self.root / f"{owner}-{Path(target_name).stem}-{state.st_mtime_ns:x}"
+        target = folder / target_name
         if target.exists():
             os.utime(target)
             return target

@@ -13,9 +13,10 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from hub.errors import HubError, NotFound
+from hub.errors import NotFound
 from hub.jobs.model import Job
 from hub.service import Hub
+from hub.ui.visitors import check_visible
 
 PREFIX = "/clips"
 BEFORE, AFTER, LATEST = "before.mp4", "after.mp4", "latest.jpg"
@@ -29,16 +30,19 @@ _HEADERS = {
 
 
 class _ClipResponse(FileResponse):
-    """A file that stays where it is until it was sent."""
+    """A file that stays as it is until it was sent."""
 
     def __init__(self, hub: Hub, path: Path, media_type: str) -> None:
-        super().__init__(path, headers=_HEADERS, media_type=media_type, stat_result=path.stat())
+        super().__init__(path, headers=_HEADERS, media_type=media_type)
         self._hub = hub
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # On threads: the last reader of a deleted job is the one that removes its files.
         reading = ExitStack()
-        await run_in_threadpool(reading.enter_context, self._hub.files.reading(Path(self.path)))
+        try:
+            self.path = await run_in_threadpool(reading.enter_context, self._hub.files.reading(Path(self.path)))
+        except NotFound as error:
+            raise HTTPException(404, error.message) from error
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -47,16 +51,18 @@ class _ClipResponse(FileResponse):
 
 
 def clip_route(hub: Hub) -> Route:
-    """`/clips/<job id>/<name>`: whoever knows a job's id may see it, as the page's browser does."""
+    """`/clips/<job id>/<name>`: whoever knows a job's id may see it, as the page's browser does.
+
+    Where the API asks for keys, jobs that were sent with one are not found.
+    """
 
     def serve(request: Request) -> Response:
         name = request.path_params["name"]
         try:
             path = _file(hub, request.path_params["job_id"], name)
             return _ClipResponse(hub, path, _TYPES[name])
-        except (NotFound, FileNotFoundError) as error:
-            words = error.message if isinstance(error, HubError) else "It has just been deleted."
-            raise HTTPException(404, words) from error
+        except NotFound as error:
+            raise HTTPException(404, error.message) from error
 
     return Route(f"{PREFIX}/{{job_id}}/{{name}}", serve, methods=["GET", "HEAD"], name="clips")
 
@@ -87,6 +93,7 @@ def _address(job: Job, name: str, path: Path) -> str:
 
 def _file(hub: Hub, job_id: str, name: str) -> Path:
     """Raises NotFound."""
+    check_visible(hub, job_id)
     if name in (BEFORE, AFTER):
         return hub.display.clips(job_id)[name == AFTER]
     path = hub.display.latest_frame(job_id) if name == LATEST else None

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from hub.access import PAGE_OWNER
 from hub.errors import HubError, NotFound
 from hub.jobs.manager import JobView
 from hub.jobs.model import Kind
@@ -19,7 +20,7 @@ from hub.ui.cache import PageCache
 from hub.ui.caption import photo_caption
 from hub.ui.examples import Example
 from hub.ui.picker import example_gallery, photo_picker, picked, refused
-from hub.ui.tab import OWNER, JobTab, Updates
+from hub.ui.tab import JobTab, Updates
 from hub.ui.widgets import comparison, strength_slider
 
 log = logging.getLogger(__name__)
@@ -117,7 +118,15 @@ class PhotoTab(JobTab):
         example = self._examples.get(str(photo.get("example")))
         return example.path if example else self._cache.resolve(photo.get("upload"))
 
-    def _run(self, photo: Any, task: str, model: str | None, patches: bool, strength: float) -> Updates:
+    def _run(
+        self,
+        photo: Any,
+        task: str,
+        model: str | None,
+        patches: bool,
+        strength: float,
+        request: gr.Request | None = None,
+    ) -> Updates:
         if not photo or not photo.get("name"):
             return {self.picker: refused(text.PICKER_MISSING)}
         path = self._source(photo)
@@ -130,11 +139,15 @@ class PhotoTab(JobTab):
             strength=float(strength),
             display=True,
         )
-        return self._submit(path, lambda stream: self._hub.submit_photo(stream, photo["name"], options, owner=OWNER))
+        return self._submit(
+            path,
+            lambda stream: self._hub.submit_photo(stream, photo["name"], options, owner=PAGE_OWNER),
+            request,
+        )
 
     def _reblend(self, job: Any, strength: float) -> Updates:
         try:
-            view = self._hub.display.reblend(str(job["id"]), float(strength))
+            view = self._hub.display.reblend(self._id_of(job), float(strength))
             updates = self._finished(view)
             updates.pop(self.blend)
             return {self.stage: stage.finished(view, models.model_names(self._hub.catalog)), **updates}
@@ -151,9 +164,12 @@ class PhotoTab(JobTab):
         strength = float((job.result or {}).get("strength", job.spec.get("strength", 1.0)))
         link = {self.blend: strength, self.download: stage.download(job, strength)}
         try:
-            before, after = self._hub.display.pictures(job.id)
-            self._cache.sweep()
-            pair = (str(self._cache.copy(before, job.id)), str(self._cache.copy(after, job.id)))
+            with self._hub.display.pictures(job.id) as (before, after):
+                self._cache.sweep()
+                pair = (
+                    str(self._cache.copy(before, job.id, "before.png")),
+                    str(self._cache.copy(after, job.id, "after.png")),
+                )
         except NotFound:
             return {**link, self.compare: None}
         return {**link, self.compare: pair}

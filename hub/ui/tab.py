@@ -16,13 +16,12 @@ from hub.jobs.model import Job, Kind, Status
 from hub.service import Hub
 from hub.ui import models, stage, text
 from hub.ui.cache import PageCache
+from hub.ui.visitors import check_rate, check_visible
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 HEARTBEAT_SECONDS = 60.0  # Of an open page, so that the result it shows is kept.
-OWNER = "page"
-"""Whose the page's jobs are: nobody's who asks the API with a key."""
 AT_ONCE = 4  # Files that are opened, submitted or shown at a time, each kind of work.
 # Not a secret: it lets a reopened page read what it stored in the browser before the server restarted.
 STORAGE_CIPHER = "uformer-hub-page"
@@ -177,9 +176,10 @@ class JobTab(ABC):
         updates = {self.model: menu, self.model_note: note}
         return updates | (self._look(job, fresh=True) if job else {})
 
-    def _submit(self, path: Path, submit: Callable[[BinaryIO], Job]) -> Updates:
+    def _submit(self, path: Path, submit: Callable[[BinaryIO], Job], request: gr.Request | None) -> Updates:
         """Hand a file to the hub and watch its job, or say why it was refused."""
         try:
+            check_rate(self._hub, request)
             with path.open("rb") as stream:
                 job = {"id": submit(stream).id}
         except HubError as error:
@@ -189,12 +189,18 @@ class JobTab(ABC):
             return self._idle(stage.problem(text.SERVER_ERROR))
         return {self.job: job, **self._look(job, fresh=True)}
 
+    def _id_of(self, job: Any) -> str:
+        """The id of the browser's job, which may be anything. Raises NotFound, KeyError, TypeError."""
+        job_id = str(job["id"])
+        check_visible(self._hub, job_id)
+        return job_id
+
     def _beat(self, job: Any) -> None:
         """Have what the page shows kept."""
         if not job:
             return
         try:
-            self._hub.lifecycle.heartbeat(str(job["id"]))
+            self._hub.lifecycle.heartbeat(self._id_of(job))
         except (HubError, KeyError, TypeError) as error:
             log.info("No heartbeat for %r: %s", job, error)
 
@@ -204,7 +210,7 @@ class JobTab(ABC):
     def _look(self, job: Any, *, fresh: bool) -> Updates:
         """The updates that show the browser's job; only its progress if it is running and not `fresh` on the page."""
         try:
-            view = self._hub.view(str(job["id"]), self.kind)
+            view = self._hub.view(self._id_of(job), self.kind)
             if view.job.status.finished or fresh:
                 return self._show(view)
             return {self.stage: self._progress(view)}
@@ -218,7 +224,7 @@ class JobTab(ABC):
 
     def _cancel(self, job: Any) -> Updates:
         try:
-            return self._show(self._hub.cancel(str(job["id"])))
+            return self._show(self._hub.cancel(self._id_of(job)))
         except (NotFound, KeyError, TypeError):
             return self._forget()
         except HubError as error:

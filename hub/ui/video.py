@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from hub.access import PAGE_OWNER
 from hub.errors import HubError, NotFound
 from hub.jobs.manager import JobView
 from hub.jobs.model import Kind
@@ -20,7 +21,8 @@ from hub.ui.clips import clip_addresses, latest_address
 from hub.ui.frames import Span, save_poster, save_preview
 from hub.ui.picker import clip_picker, picked, refused
 from hub.ui.player import clip_player, playing
-from hub.ui.tab import OWNER, JobTab, Updates
+from hub.ui.tab import JobTab, Updates
+from hub.ui.visitors import check_rate
 from hub.ui.widgets import comparison
 
 log = logging.getLogger(__name__)
@@ -166,7 +168,7 @@ class VideoTab(JobTab):
             return text.CLIP_PICKER_MISSING
         return self._cache.resolve(clip.get("upload")) or text.CLIP_PICKER_GONE
 
-    def _run(self, values: dict[Any, Any]) -> Updates:
+    def _run(self, values: dict[Any, Any], request: gr.Request | None = None) -> Updates:
         clip = values[self.picker]
         path = self._source(clip)
         if isinstance(path, str):
@@ -174,11 +176,14 @@ class VideoTab(JobTab):
         # The times that were written are looked at where an error can be told.
         updates = self._submit(
             path,
-            lambda stream: self._hub.submit_video(stream, clip["name"], self.settings.options(values), owner=OWNER),
+            lambda stream: self._hub.submit_video(
+                stream, clip["name"], self.settings.options(values), owner=PAGE_OWNER
+            ),
+            request,
         )
         return {self.preview: gr.Column(visible=False), **updates}
 
-    def _preview(self, values: dict[Any, Any]) -> Iterator[Updates]:
+    def _preview(self, values: dict[Any, Any], request: gr.Request | None = None) -> Iterator[Updates]:
         """Restore one frame and show it; says at once that it is being done."""
         clip = values[self.picker]
         path = self._source(clip)
@@ -197,6 +202,7 @@ class VideoTab(JobTab):
         }
         enabled = {self.look: gr.Button(interactive=True)}
         try:
+            check_rate(self._hub, request)
             options = self.settings.options(values)
             pair = save_preview(self._hub, self._cache, path, span, seconds, options)
         except HubError as error:
@@ -214,9 +220,11 @@ class VideoTab(JobTab):
             self.compare: tuple(map(str, pair)),
         }
 
-    def _resume(self, job: Any) -> Updates:
+    def _resume(self, job: Any, request: gr.Request | None = None) -> Updates:
         try:
-            return self._show(self._hub.resume(str(job["id"])))
+            job_id = self._id_of(job)
+            check_rate(self._hub, request)
+            return self._show(self._hub.resume(job_id))
         except (NotFound, KeyError, TypeError):
             return self._forget()
         except HubError as error:
@@ -230,7 +238,7 @@ class VideoTab(JobTab):
     def _discard(self, job: Any) -> Updates:
         """Delete what is kept of a failed job."""
         try:
-            self._hub.manager.delete(str(job["id"]))
+            self._hub.manager.delete(self._id_of(job))
         except (NotFound, KeyError, TypeError):
             return self._forget()  # Deleted already, which is what was asked for.
         except HubError as error:

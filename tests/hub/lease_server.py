@@ -42,9 +42,9 @@ def use(manager: JobManager, lifecycle: Lifecycle) -> None:
         job_id = manager.submit(kind, "denoise", {}, "photo.jpg", io.BytesIO(os.urandom(1000))).id
         wish = chance.choice(["watched", "confirmed", "forgotten", "forgotten"])
         with suppress(NotFound):  # It is gone already.
+            path = manager.wait(job_id, 60).job.result_path or ""
             if wish == "watched":
                 lifecycle.heartbeat(job_id)
-            path = manager.wait(job_id, 60).job.result_path or ""
             if wish == "confirmed":
                 lifecycle.confirm(path)
             if wish != "forgotten":

@@ -42,7 +42,8 @@ def done(kind: Kind = Kind.IMAGE, *, heartbeat: float | None = None, confirmed: 
         (done(confirmed=500), LeaseState.DOWNLOADED, 510),
         (done(Kind.VIDEO, confirmed=1), LeaseState.DOWNLOADED, 61),
         (done(confirmed=1, heartbeat=2), LeaseState.DOWNLOADED, 11),
-        (done(confirmed=1, heartbeat=30), LeaseState.DOWNLOADED, 37),
+        (done(confirmed=1, heartbeat=30), LeaseState.DOWNLOADED, 11),
+        (replace(done(), leased_at=FINISHED + 500 * MINUTE), LeaseState.ACTIVE, 560),
         (replace(done(), status=Status.FAILED, result_path=None), LeaseState.NO_RESULT, 24 * 60),
         (replace(done(), status=Status.CANCELLED, result_path=None), LeaseState.NO_RESULT, 24 * 60),
         (replace(done(Kind.INSTALL), result_path=None), LeaseState.NO_RESULT, 24 * 60),
@@ -53,6 +54,15 @@ def test_a_lease_ends_to_the_second(job: Job, state: LeaseState, minutes: float)
     for now, expected in ((FINISHED, state), (end - 1, state), (end, LeaseState.LAPSED), (end + 1, LeaseState.LAPSED)):
         held = lease(job, TERMS, now)
         assert (held.state, held.until) == (expected, end)
+
+
+@pytest.mark.parametrize(
+    ("job", "minutes"),
+    [(done(), 60), (done(heartbeat=58), 307), (done(heartbeat=400), 407), (done(confirmed=1, heartbeat=58), 11)],
+)
+def test_whoever_looked_before_the_hub_was_down_has_time_to_say_so_again(job: Job, minutes: float) -> None:
+    held = lease(job, TERMS, FINISHED, heard_since=FINISHED + 300 * MINUTE)
+    assert held.until == FINISHED + minutes * MINUTE
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.PROCESSING])

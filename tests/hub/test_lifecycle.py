@@ -3,43 +3,29 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
 
-from hub.errors import Busy, HubError, NotFound
-from hub.jobs.handler import Handler, JobContext, Outcome
+from hub.errors import HubError, NotFound
+from hub.jobs.handler import JobContext, Outcome
+from hub.jobs.lease_rows import LeaseRows
 from hub.jobs.model import Job, Kind, Status
-from hub.lifecycle import Cleared, Lifecycle
+from hub.jobs.table import JOBS
+from hub.lifecycle import Cleared
 
 from .jobs.bench import TERMS, Bench, Gate, copy_upload
 
 BOTH = (Kind.IMAGE, Kind.VIDEO)
+MakeBench = Callable[..., Bench]
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
-    """Makes hubs on one folder, one after the other."""
-    made: list[Bench] = []
-
-    def start(handler: Handler = copy_upload, **options: int) -> Bench:
-        made.append(Bench(tmp_path, handler, **options))
-        made[-1].manager.start()
-        return made[-1]
-
-    yield start
-    for each in made:
-        each.manager.stop(5)
-        each.store.close()
-
-
-@pytest.fixture
-def hub(make: Callable[..., Bench]) -> Bench:
-    return make()
+def hub(bench: MakeBench) -> Bench:
+    return bench()
 
 
 def there(hub: Bench, job: Job) -> bool:
@@ -89,22 +75,19 @@ def test_what_is_no_result_cannot_be_confirmed(hub: Bench) -> None:
         assert raised.value.code == "result_not_found"
 
 
-def test_heartbeats_are_for_what_is_or_will_be_a_result(make: Callable[..., Bench]) -> None:
+def test_heartbeats_are_for_results(bench: MakeBench) -> None:
     gate = Gate()
-    hub = make(gate, workers=1)
+    hub = bench(gate, workers=1)
     running, waiting = hub.submit(), hub.submit()
     assert gate.begun.acquire(timeout=5)
-    for job in (running, waiting):
-        hub.lifecycle.heartbeat(job.id)
-        assert hub.store.get(job.id).heartbeat_at is not None
-    hub.manager.cancel(waiting.id)
-    gate.go.set()
-    hub.manager.wait(running.id, 10)
-    hub.lifecycle.heartbeat(running.id)
-    for job_id in (waiting.id, UNKNOWN, "", "x" * 5000):
+    for job_id in (running.id, waiting.id, UNKNOWN, "", "x" * 5000):
         with pytest.raises(NotFound) as raised:
             hub.lifecycle.heartbeat(job_id)
         assert raised.value.code == "result_not_found"
+    gate.go.set()
+    hub.manager.wait(running.id, 10)
+    hub.lifecycle.heartbeat(running.id)
+    assert hub.store.get(running.id).heartbeat_at is not None
 
 
 def test_each_goes_when_its_time_has_come(hub: Bench) -> None:
@@ -142,10 +125,10 @@ def test_only_the_kinds_that_were_asked_for(hub: Bench) -> None:
     assert hub.lifecycle.clear([Kind.IMAGE]) == Cleared(1, 0, 0)
 
 
-def test_what_waits_or_runs_or_is_read_is_in_progress(make: Callable[..., Bench]) -> None:
+def test_what_waits_or_runs_or_is_read_is_in_progress(bench: MakeBench) -> None:
     gate = Gate()
     gate.go.set()
-    hub = make(gate, workers=1)
+    hub = bench(gate, workers=1)
     read, shown = hub.done(), hub.done()
     gate.go.clear()
     hub.submit()
@@ -164,10 +147,11 @@ def test_what_waits_or_runs_or_is_read_is_in_progress(make: Callable[..., Bench]
 
 def test_a_deleted_result_is_read_to_its_end(hub: Bench) -> None:
     job = hub.done()
-    with hub.files.reading(job.result_path or "") as path:
+    path = hub.files.resolve(job.result_path or "")
+    with hub.files.reading(path) as held:
         hub.manager.delete(job.id)
         assert not there_at_all(hub, job)
-        assert path.read_bytes() == b"content"
+        assert held.read_bytes() == b"content"
         with pytest.raises(NotFound), hub.files.reading(path):
             pass
         assert hub.lifecycle.clear(BOTH) == Cleared(0, 0, 0)
@@ -184,14 +168,14 @@ def there_at_all(hub: Bench, job: Job) -> bool:
     return True
 
 
-def test_jobs_without_a_result_go_later_and_uncounted(make: Callable[..., Bench]) -> None:
+def test_jobs_without_a_result_go_later_and_uncounted(bench: MakeBench) -> None:
     def fail(context: JobContext) -> Outcome:
         if context.job.kind is Kind.INSTALL:
             return Outcome(None, {})
         context.keep("segment", lambda path: path.write_bytes(b"frames"))
         raise HubError("broken", "Broken.")
 
-    hub = make(fail)
+    hub = bench(fail)
     failed, installed = hub.done(kind=Kind.VIDEO), hub.done(kind=Kind.INSTALL)
     cancelled = hub.submit()
     hub.manager.cancel(cancelled.id)
@@ -230,7 +214,7 @@ def test_orphans_go_and_other_files_stay(hub: Bench) -> None:
     assert there(hub, job)
 
 
-def test_a_half_written_result_is_no_orphan(make: Callable[..., Bench]) -> None:
+def test_a_half_written_result_is_no_orphan(bench: MakeBench) -> None:
     writing, go = threading.Event(), threading.Event()
 
     def slowly(context: JobContext) -> Outcome:
@@ -242,7 +226,7 @@ def test_a_half_written_result_is_no_orphan(make: Callable[..., Bench]) -> None:
 
         return Outcome(context.publish(".bin", write), {})
 
-    hub = make(slowly)
+    hub = bench(slowly)
     job = hub.submit()
     assert writing.wait(5)
     hub.pass_time(1e6)
@@ -264,7 +248,7 @@ def test_a_replaced_result_is_a_new_one(hub: Bench) -> None:
 
 
 @pytest.mark.parametrize("change", ["heartbeat", "confirm", "resume", "running"])
-def test_a_job_that_changed_meanwhile_is_not_collected(make: Callable[..., Bench], change: str) -> None:
+def test_a_job_that_changed_meanwhile_is_not_collected(bench: MakeBench, change: str) -> None:
     gate = Gate()
     failing = threading.Event()
 
@@ -273,7 +257,7 @@ def test_a_job_that_changed_meanwhile_is_not_collected(make: Callable[..., Bench
             raise HubError("broken", "Broken.")
         return gate(context)
 
-    hub = make(handler)
+    hub = bench(handler)
     if change == "resume":
         failing.set()
         job = hub.done(kind=Kind.VIDEO)
@@ -310,14 +294,14 @@ def test_usage_counts_what_is_kept(hub: Bench) -> None:
     assert hub.lifecycle.usage().video_cache_mb == 0
 
 
-def test_leases_outlive_the_process(make: Callable[..., Bench]) -> None:
-    first = make()
+def test_leases_outlive_the_process(bench: MakeBench) -> None:
+    first = bench()
     watched, confirmed = first.done(), first.done(kind=Kind.VIDEO)
     first.lifecycle.heartbeat(watched.id)
     first.lifecycle.confirm(confirmed.result_path or "")
     rows = [first.store.get(job.id) for job in (watched, confirmed)]
     first.manager.stop()
-    second = make()
+    second = bench()
     assert [second.store.get(job.id) for job in (watched, confirmed)] == rows
     second.pass_time(2999)
     assert second.lifecycle.clear(BOTH) == Cleared(0, 0, 2)
@@ -325,105 +309,38 @@ def test_leases_outlive_the_process(make: Callable[..., Bench]) -> None:
     assert second.lifecycle.clear(BOTH) == Cleared(1, 0, 1)
 
 
-def cleaning(hub: Bench, seconds: float = 0.02) -> Lifecycle:
-    return Lifecycle(hub.store, hub.files, hub.manager, replace(TERMS, clean_up=seconds))
+def test_what_was_looked_at_before_the_hub_was_down_is_kept_for_a_heartbeat(bench: MakeBench) -> None:
+    first = bench()
+    watched, forgotten = first.done(), first.done()
+    first.lifecycle.heartbeat(watched.id)
+    first.manager.stop()
+    first.pass_time(1e6)
+    second = bench()
+    assert second.lifecycle.clear(BOTH) == Cleared(1, 0, 1)
+    assert there(second, watched)
+    assert not there(second, forgotten)
+    second.pass_time(TERMS.heartbeat + 1)
+    assert second.lifecycle.clear(BOTH) == Cleared(1, 0, 0)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def test_what_may_go_is_read_from_the_table_in_portions(hub: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = [hub.done().id for _ in range(5)]
+    hub.pass_time(TERMS.abandoned + 1)
+    new = hub.done()
+    monkeypatch.setattr("hub.jobs.lease_rows.IDS_PER_QUERY", 2)
+    portions = list(LeaseRows(hub.store).due(BOTH, TERMS, time.time()))
+    assert [len(jobs) for jobs in portions] == [2, 2, 1]
+    assert sorted(job.id for jobs in portions for job in jobs) == sorted(old)
+    assert hub.lifecycle.clear(BOTH) == Cleared(5, 0, 1)
+    assert there(hub, new)
 
 
-def test_the_automatic_clean_up_goes_on_after_errors(
-    hub: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    job, kept = hub.done(), hub.done()
-    hub.pass_time(3601)
-    hub.lifecycle.heartbeat(kept.id)
-    failures: list[int] = []
-
-    def away() -> dict[tuple[Kind, Status], int]:
-        failures.append(1)
-        if len(failures) < 3:
-            raise Busy("database_unavailable", "Away.")
-        raise RuntimeError("a defect")
-
-    monkeypatch.setattr(hub.store, "counts", away)
-    lifecycle = cleaning(hub)
-    lifecycle.start()
-    until(lambda: len(failures) > 4)
-    assert there(hub, job)
-    monkeypatch.undo()
-    until(lambda: len(hub.results()) == 1)
-    lifecycle.stop()
+def test_results_of_a_version_that_kept_everything_are_kept_for_a_while(hub: Bench) -> None:
+    job = hub.done()
+    hub.pass_time(1e6)
+    with hub.store.begin() as connection:
+        connection.execute(JOBS.update().values(leased_at=time.time()))
+    assert hub.lifecycle.clear(BOTH) == Cleared(0, 0, 1)
+    hub.pass_time(TERMS.abandoned + 1)
+    assert hub.lifecycle.clear(BOTH) == Cleared(1, 0, 0)
     assert not there(hub, job)
-    assert there(hub, kept)
-    assert "a defect" in caplog.text
-
-
-def test_files_that_cannot_be_deleted_stop_nobody(
-    hub: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    jobs = [hub.done() for _ in range(3)]
-    hub.pass_time(3601)
-    delete = hub.files.delete
-
-    def fail(job: Job) -> None:
-        if job.id == jobs[1].id:
-            raise PermissionError("not yours")
-        delete(job)
-
-    monkeypatch.setattr(hub.files, "delete", fail)
-    assert hub.lifecycle.clear(BOTH) == Cleared(3, 0, 0)  # What is left of the second is an orphan now.
-    assert "not yours" in caplog.text
-    assert hub.results() == []
-
-
-def test_two_clean_ups_never_meet(hub: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    for _ in range(5):
-        hub.done()
-    hub.pass_time(3601)
-    inside, most, collect = [0], [0], hub.manager.collect
-
-    def watched(job: Job) -> bool:
-        inside[0] += 1
-        most[0] = max(most[0], inside[0])
-        time.sleep(0.01)
-        inside[0] -= 1
-        return collect(job)
-
-    monkeypatch.setattr(hub.manager, "collect", watched)
-    cleared: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: cleared.append(hub.lifecycle.clear(BOTH).cleared_count)) for _ in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == [1]
-    assert sorted(cleared) == [0, 0, 5]
-
-
-def cleaners() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name == "clean-up"}
-
-
-def test_without_automatic_clean_up_there_is_none(hub: Bench) -> None:
-    before = cleaners()
-    hub.lifecycle.start()
-    assert cleaners() == before
-    hub.lifecycle.stop()
-
-
-def test_stopping_ends_the_clean_up_soon(hub: Bench) -> None:
-    lifecycle = cleaning(hub, seconds=3600)
-    before = cleaners()  # Another test of this process may keep a hub open.
-    lifecycle.start()
-    assert len(cleaners() - before) == 1
-    begun = time.monotonic()
-    lifecycle.stop()
-    assert time.monotonic() - begun < 2
-    assert cleaners() == before

@@ -60,7 +60,7 @@ def test_no_lease_is_lost(tmp_path: Path) -> None:
     for job_id, job in rows(hub).items():
         if not job.status.finished:
             hub.manager.wait(job_id, 30)
-    lifecycle = Lifecycle(hub.store, hub.files, hub.manager, replace(TERMS, clean_up=None))
+    lifecycle = hub.lifecycle = Lifecycle(hub.store, hub.files, hub.manager, replace(TERMS, clean_up=None))
     time.sleep(TERMS.abandoned)
     lifecycle.clear(BOTH)
     left = rows(hub)

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hub.engine import EngineStatus, Priority
-from hub.engine.models import ModelStatus
+from hub.engine.loaded import ModelStatus
 from hub.errors import Busy
 from hub.jobs.model import Job, Kind, Status
 from hub.metrics import Metrics

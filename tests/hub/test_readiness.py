@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hub.catalog import Catalog
+from hub.catalog import Catalog, ModelEntry
 from hub.errors import Busy, HubError, InvalidInput
 from hub.readiness import Readiness, check_models, check_start
 from hub.settings import CHECKOUT, Settings
@@ -40,10 +40,11 @@ def readiness(
     settings: Settings,
     queue: Callable[[], str | None] = lambda: None,
     database: Callable[[], object] = lambda: 0,
+    can_fetch: Callable[[ModelEntry], bool] = lambda entry: False,
 ) -> Readiness:
     settings.data_dir.mkdir(exist_ok=True)
     settings.resolved_results_dir.mkdir(exist_ok=True)
-    return Readiness(settings, catalog_of(settings), queue=queue, database=database)
+    return Readiness(settings, catalog_of(settings), queue=queue, database=database, can_fetch=can_fetch)
 
 
 def failed(report: dict[str, Any]) -> dict[str, str]:
@@ -66,7 +67,7 @@ def test_looking_loads_no_torch(tmp_path: Path) -> None:
         "import sys; from hub.catalog import Catalog; from hub.settings import Settings;"
         "from hub.readiness import *; s = Settings(device='cpu'); check_start(s);"
         "c = Catalog(s.weights_dir, s.data_dir / 'weights'); check_models(s, c);"
-        "r = Readiness(s, c, queue=lambda: None, database=lambda: 0).report();"
+        "r = Readiness(s, c, queue=lambda: None, database=lambda: 0, can_fetch=bool).report();"
         "sys.exit('torch' in sys.modules or not r['ready'])"
     )
     environment = {"HUB_DATA_DIR": str(tmp_path / "data"), "HUB_MIN_FREE_MB": "0", "PATH": ""}
@@ -87,6 +88,14 @@ def test_a_model_that_goes_while_the_hub_runs(own_weights: Settings, damage: Cal
     (problem,) = failed(ready.report()).items()
     assert problem[0] == "models"
     assert problem[1].startswith("No model can be used")
+
+
+def test_a_hub_that_can_fetch_what_it_needs(own_weights: Settings) -> None:
+    for path in weights_in(own_weights):
+        path.unlink()
+
+    assert failed(readiness(own_weights, can_fetch=lambda entry: entry.task == "deblur").report()) == {}
+    assert [*failed(readiness(own_weights).report())] == ["models"]
 
 
 def test_a_queue_that_takes_nothing(settings: Settings) -> None:

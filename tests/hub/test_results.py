@@ -204,7 +204,7 @@ def test_deleting_removes_all_of_one_job_and_nothing_else(files: FileStore, job:
     other = Job.new(Kind.IMAGE, "denoise", {}, "other.jpg")
     for each in (job, other):
         files.save_upload(each.id, each.filename, io.BytesIO(b"abc"))
-        (files.job_dir(each.id) / "pixels.npy").write_bytes(b"abc")
+        (files.make_job_dir(each.id) / "pixels.npy").write_bytes(b"abc")
         publish(files, each)
     files.delete(job)
     files.delete(job)
@@ -244,7 +244,7 @@ def test_a_sweep_removes_what_no_job_owns(files: FileStore, job: Job, tmp_path: 
     orphan = Job.new(Kind.IMAGE, "denoise", {}, "orphan.jpg")
     for each in (job, orphan):
         files.save_upload(each.id, each.filename, io.BytesIO(b"abc"))
-        files.job_dir(each.id)
+        files.make_job_dir(each.id)
     path = files.resolve(publish(files, job))
     (path.parent / f".partial-{job.id}-00.png").write_bytes(b"half")
     (tmp_path / "data" / "jobs" / ".trash-00").mkdir()
@@ -254,6 +254,16 @@ def test_a_sweep_removes_what_no_job_owns(files: FileStore, job: Job, tmp_path: 
     assert everything(tmp_path / "results") == [str(path.relative_to(tmp_path / "results"))]
     assert list((tmp_path / "data" / "jobs").iterdir()) == [files.job_dir(job.id)]
     assert (tmp_path / "data" / "uploads" / "readme.txt").exists()
+
+
+def test_looking_for_a_working_folder_makes_none(files: FileStore, job: Job, tmp_path: Path) -> None:
+    files.unkeep(job.id, "a/b")
+    files.discard_staged(job)
+    assert not files.job_dir(job.id).exists()
+    with pytest.raises(NotFound), files.reading(files.job_dir(job.id) / "before.png"):
+        pass
+    assert list((tmp_path / "data" / "jobs").iterdir()) == []
+    assert files.make_job_dir(job.id).is_dir()
 
 
 @pytest.mark.parametrize("job_id", ["", "..", "a/b", "../../etc", "x" * 36])

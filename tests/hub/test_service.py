@@ -70,9 +70,9 @@ def test_display_pictures_are_the_photo_and_the_result(
 
     assert view.job.status is Status.COMPLETED, view.job.error
     assert view.job.result_path is not None
-    before, after = hub.display.pictures(job_id)
-    assert np.array_equal(pixels(before), noisy_photo)
-    assert np.array_equal(pixels(after), pixels(hub.result_file(view.job.result_path)))
+    with hub.display.pictures(job_id) as (before, after):
+        assert np.array_equal(pixels(before), noisy_photo)
+        assert np.array_equal(pixels(after), pixels(hub.result_file(view.job.result_path)))
 
 
 def test_a_change_of_strength_gives_what_a_run_with_it_gives(
@@ -91,7 +91,8 @@ def test_a_change_of_strength_gives_what_a_run_with_it_gives(
     assert view.job.result["strength"] == 0.4
     first, second = (hub.view(job_id).job.result_path or "" for job_id in (changed, direct))
     assert np.abs(pixels(hub.result_file(first)).astype(int) - pixels(hub.result_file(second))).max() <= 1
-    assert np.array_equal(pixels(hub.display.pictures(changed)[1]), pixels(hub.result_file(first)))
+    with hub.display.pictures(changed) as (_, after):
+        assert np.array_equal(pixels(after), pixels(hub.result_file(first)))
 
     hub.display.reblend(changed, 0)
     assert np.array_equal(pixels(hub.result_file(hub.view(changed).job.result_path or "")), noisy_photo)
@@ -141,7 +142,8 @@ def test_a_change_of_strength_cut_short_by_a_crash_is_finished(
         assert job.result is not None
         assert job.result["strength"] == 0
         assert np.array_equal(pixels(hub.result_file(job.result_path or "")), noisy_photo)
-        assert np.array_equal(pixels(hub.display.pictures(job_id)[1]), noisy_photo)
+        with hub.display.pictures(job_id) as (_, after):
+            assert np.array_equal(pixels(after), noisy_photo)
 
 
 def test_a_replaced_file_of_weights_is_used_from_the_next_job_on(settings: Settings, noisy_png: Path) -> None:
@@ -182,8 +184,8 @@ def test_only_a_finished_display_job_can_be_blended_again(hub: Hub, noisy_png: P
     with pytest.raises(Conflict) as raised:
         hub.display.reblend(job_id, 0.5)
     assert raised.value.code == "not_reblendable"
-    with pytest.raises(NotFound):
-        hub.display.pictures(job_id)
+    with pytest.raises(NotFound), hub.display.pictures(job_id):
+        pass
     with pytest.raises(InvalidInput):
         hub.display.reblend(job_id, 7)
     with pytest.raises(NotFound):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from uformer import VARIANTS, Backend, OutOfMemory, Uformer, load_model, open_backend
 from uformer.backends import TorchBackend
-from uformer.openvino_backend import OpenVinoBackend, _prune
+from uformer.openvino_backend import OpenVinoBackend
 from uformer.openvino_graph import build_piece, mask_values
 from uformer.openvino_plan import plan_pieces
 
@@ -90,28 +90,7 @@ def give_way(backend: Backend, *tiles: NDArray[Any]) -> None:
         calls: list[None] = []
         while not calls:
             backend.run(tile, lambda: calls.append(None))  # noqa: B023 - called at once
-
-
-def test_compiled_graphs_are_kept_on_disk(tile: NDArray[np.uint8], tmp_path: Path) -> None:
-    def run() -> tuple[NDArray[np.float32], Path]:
-        backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32", cache_dir=tmp_path)
-        backend.prepare(*tile.shape[:2])
-        output = backend.run(tile[None])
-        backend.close()
-        (blob,) = tmp_path.iterdir()
-        return output, blob
-
-    compiled, blob = run()
-    written = blob.stat().st_mtime_ns
-    backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32", cache_dir=tmp_path)
-    cached = backend.run(tile[None])  # Waits for the graph, which is there at once: no bridge is needed.
-    backend.close()
-    assert blob.stat().st_mtime_ns == written, "It was compiled again."
-    np.testing.assert_array_equal(cached, compiled)
-    blob.write_bytes(b"damaged")
-    mended, _ = run()
-    assert blob.stat().st_size > 1000
-    np.testing.assert_array_equal(mended, compiled)
+            wait(getattr(backend, "_graphs", {}).values())
 
 
 def test_torch_runs_what_openvino_cannot_compile(
@@ -123,36 +102,12 @@ def test_torch_runs_what_openvino_cannot_compile(
     def fail(*arguments: Any, **options: Any) -> None:
         raise RuntimeError("unsupported operation")
 
-    monkeypatch.setattr("uformer.openvino_backend.build_whole", fail)
+    monkeypatch.setattr("uformer.openvino_compiler.build_whole", fail)
     backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32", bridge=False)
     for _ in range(2):
         assert psnr(backend.run(tile[None])[0], expected) >= 100
     backend.close()
     assert caplog.text.count("unsupported operation") == 1
-
-
-def test_a_prepared_backend_no_longer_depends_on_timing(
-    open_it: Callable[..., Backend], tile: NDArray[np.uint8]
-) -> None:
-    waiting = open_it(cpu_backend="openvino", precision="bfloat16", bridge=False)
-    bridging = open_it(cpu_backend="openvino", precision="bfloat16")
-    bridging.prepare(128, 256)
-    for pixels in (tile, tile[:, :128]):  # The second shape was not prepared, but is not bridged either.
-        np.testing.assert_array_equal(bridging.run(pixels[None]), waiting.run(pixels[None]))
-
-
-def test_preparing_leaves_a_lack_of_memory_to_the_tiles(
-    tile: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*arguments: Any, **options: Any) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr("uformer.openvino_backend.build_whole", fail)
-    backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32")
-    backend.prepare(*tile.shape[:2])
-    with pytest.raises(OutOfMemory, match="256x128"):
-        backend.run(tile[None])
-    backend.close()
 
 
 def test_torch_takes_over_where_openvino_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,15 +118,6 @@ def test_torch_takes_over_where_openvino_does_not_start(monkeypatch: pytest.Monk
     assert open_backend(load_model(WEIGHTS), device="cpu").name.startswith("torch-cpu")
     with pytest.raises(ValueError, match="no plugin"):
         open_backend(load_model(WEIGHTS), device="cpu", cpu_backend="openvino")
-
-
-def test_the_cache_forgets_the_oldest_graphs(tmp_path: Path) -> None:
-    for age in range(3):
-        blob = tmp_path / f"{age}.blob"
-        blob.write_bytes(bytes(10))
-        os.utime(blob, (1000 - age, 1000 - age))
-    _prune(tmp_path, 20)
-    assert sorted(blob.name for blob in tmp_path.iterdir()) == ["0.blob", "1.blob"]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -225,7 +171,7 @@ def test_who_is_interrupted_gets_the_same_pixels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By tiles of its own shape and others, which are interrupted in turn."""
-    monkeypatch.setattr("uformer.openvino_backend.STRIP_NUMBERS", 50_000)
+    monkeypatch.setattr("uformer.openvino_compiler.STRIP_NUMBERS", 50_000)
     backend = open_it(cpu_backend=cpu_backend, precision=precision, bridge=False)
     tiles = [
         noisy_real_photo[None, :256, :128],
@@ -272,7 +218,7 @@ def test_the_length_of_strips_makes_no_difference(
     """Shorter ones are at the edge of vectors elsewhere: a rounding may differ, but no 8-bit level."""
     results = []
     for numbers in (10**9, 50_000):
-        monkeypatch.setattr("uformer.openvino_backend.STRIP_NUMBERS", numbers)
+        monkeypatch.setattr("uformer.openvino_compiler.STRIP_NUMBERS", numbers)
         backend = open_backend(
             load_model(WEIGHTS), device="cpu", cpu_backend="openvino", precision=precision, bridge=False
         )
@@ -296,27 +242,6 @@ def test_the_memory_of_interrupted_runs_is_counted(open_it: Callable[..., Backen
         backend.run(tile[None], between)
         held.append(backend.memory_bytes)
     assert held[0] < held[1] == held[2], "what the first interruption needed serves the next"
-
-
-def test_a_running_chain_stays_however_many_interrupt_it(
-    tile: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("uformer.openvino_backend.KEPT_BYTES_PER_CHANNEL", 0)
-    backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32", bridge=False)
-    kept: list[set[tuple[int, int]]] = []
-    outer = tile[None, :, :128].repeat(2, 1)
-    give_way(backend, outer)
-
-    def between() -> None:
-        if len(kept) < 2:
-            backend.run(tile[None, :, : 128 * (2 - len(kept))])
-            kept.append({form.shape for form in backend._graphs})
-
-    backend.run(outer, between)
-    assert kept == [{(256, 128), (128, 256)}, {(256, 128), (128, 128)}]
-    backend.run(tile[None])
-    assert [form.shape for form in backend._graphs] == [(128, 256)]
-    backend.close()
 
 
 def test_memory_that_runs_out_is_told_apart_from_other_errors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,7 +178,9 @@ def test_a_backend_runner_batches_equal_neighbours_and_halves_what_does_not_fit(
             self.batches.append(len(batch))
             return batch.astype(np.float32)
 
-        def prepare(self, height: int, width: int) -> None: ...
+        def prepare(self, height: int, width: int, *, steady: bool = True) -> None: ...
+
+        def release(self, height: int, width: int) -> None: ...
 
         def max_batch(self, height: int, width: int) -> int:
             return 4

@@ -26,8 +26,9 @@ function send(file, progress) {
     request.upload.addEventListener("progress", (event) => {
       if (event.lengthComputable) progress(Math.floor((100 * event.loaded) / event.total));
     });
-    request.addEventListener("load", () => (request.status === 200 ? resolve(request.response[0]) : reject()));
-    for (const end of ["error", "abort", "timeout"]) request.addEventListener(end, reject);
+    const refused = () => reject(request.response?.detail); // What the hub says, such as how long to wait.
+    request.addEventListener("load", () => (request.status === 200 ? resolve(request.response[0]) : refused()));
+    for (const end of ["error", "abort", "timeout"]) request.addEventListener(end, () => reject());
     request.responseType = "json";
     request.open("POST", "gradio_api/upload");
     request.send(form);
@@ -60,10 +61,10 @@ async function take(files) {
     if (mine !== turn) return;
     showBusy(props.text_reading);
     trigger("upload", { path, name: file.name });
-  } catch (error) {
+  } catch (words) {
     if (mine !== turn) return;
     showBusy("");
-    showError(props.text_failed);
+    showError(typeof words === "string" ? words : props.text_failed);
   }
 }
 

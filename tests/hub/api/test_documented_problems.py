@@ -248,7 +248,7 @@ PROVOKED: dict[tuple[str, str], Provoke] = {
             "decoder_busy": preview_while_others_wait,
         }.items()
     },
-    ("GET /api/tasks", "task_not_found"): lambda client: client.get(f"/api/tasks?before={TASK_ID}"),
+    ("GET /api/tasks", "invalid_cursor"): lambda client: client.get(f"/api/tasks?before={TASK_ID}"),
     ("GET /api/tasks", "invalid_request"): lambda client: client.get("/api/tasks?limit=101"),
     ("DELETE /api/tasks/{task_id}", "task_still_stopping"): delete_what_does_not_stop,
     (CONFIRM, "result_not_found"): lambda client: client.post("/api/confirm_download", json={"result_path": NO_RESULT}),

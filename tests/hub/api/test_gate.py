@@ -140,6 +140,16 @@ def test_nothing_is_read_of_a_refused_body(settings: Settings) -> None:
     assert [message["status"] for message in sent if message["type"] == "http.response.start"] == [429, 401]
 
 
+def test_what_the_page_uploads_is_counted(open_client: OpenClient) -> None:
+    with open_client(api_keys=[ALICE], rate_limit="2/hour") as client:
+        assert [client.post("/gradio_api/upload").status_code for _ in range(2)] == [404, 404]  # There is no page here.
+        answer = client.post("/gradio_api/upload")
+        assert answer.status_code == 429
+        assert "please try again in" in answer.json()["detail"]
+        assert client.get("/api/available_controls").status_code == 429
+        assert client.get("/api/available_controls", headers={"X-API-Key": ALICE}).status_code == 200
+
+
 def test_too_many_requests(open_client: OpenClient) -> None:
     with open_client(rate_limit="3/minute", cors_origins=[ELSEWHERE]) as client:
         for _ in range(3):
@@ -239,6 +249,9 @@ class TestOtherSites:
             {"Origin": "https://evil.example"},
             {"Origin": "null"},
             {"Origin": "http://testserver.evil.example"},
+            {"Origin": "http://testserver:8000"},
+            {"Origin": "http://["},
+            {"Origin": ""},
         ],
     )
     def test_their_pages_change_nothing(self, client: TestClient, headers: dict[str, str]) -> None:
@@ -256,6 +269,7 @@ class TestOtherSites:
             {"Sec-Fetch-Site": "same-origin", "Origin": "https://name.of.the.proxy"},
             {"Sec-Fetch-Site": "none"},
             {"Origin": "http://testserver"},
+            {"Origin": "http://TestServer:80"},
         ],
     )
     def test_programs_and_own_pages_may(self, client: TestClient, headers: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import statistics
 import threading
 import time
@@ -14,6 +15,8 @@ import httpx
 import pytest
 
 from hub.api.lanes import Lane
+from hub.errors import Busy
+from hub.jobs.model import Status
 
 from .conftest import Served
 
@@ -42,6 +45,27 @@ def held(served: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
     leave.set()
 
 
+def test_status_polls_do_not_wait_behind_heartbeats(served: Served, png: bytes) -> None:
+    """Another program holds the database's write lock: whoever writes waits, whoever reads does not."""
+    locker = sqlite3.connect(served.hub.settings.data_dir / "hub.sqlite3", isolation_level=None, timeout=30)
+    with ThreadPoolExecutor(24) as threads, httpx.Client(base_url=served.address, timeout=60) as client:
+        task = client.post("/api/process_image", files={"image_file": ("a.png", png)}).json()["task_id"]
+        assert served.hub.manager.wait(task, 60).job.status is Status.COMPLETED
+        locker.execute("BEGIN IMMEDIATE")
+        beats = [threads.submit(client.post, "/api/task_heartbeat", json={"task_id": task}) for _ in range(24)]
+        time.sleep(0.3)
+        seconds = []
+        for _ in range(9):
+            began = time.monotonic()
+            assert client.get(f"/api/image_status/{task}").status_code == 200
+            seconds.append(time.monotonic() - began)
+        assert not any(beat.done() for beat in beats)
+        locker.execute("ROLLBACK")
+        assert {beat.result().status_code for beat in beats} == {200}
+    locker.close()
+    assert statistics.median(seconds) < 0.1
+
+
 def test_status_polls_do_not_wait_behind_uploads(
     served: Served, busy: Callable[[], str], held: Callable[[], int], png: bytes
 ) -> None:
@@ -64,7 +88,6 @@ def test_status_polls_do_not_wait_behind_uploads(
             "status": lambda: client.get(f"{served.address}/api/image_status/{known}"),
             "task": lambda: client.get(f"{served.address}/api/tasks/{known}"),
             "list": lambda: client.get(f"{served.address}/api/tasks"),
-            "heartbeat": lambda: client.post(f"{served.address}/api/task_heartbeat", json={"task_id": known}),
             "controls": lambda: client.get(f"{served.address}/api/available_controls"),
             "health": lambda: client.get(f"{served.address}/health"),
         }
@@ -79,6 +102,22 @@ def test_status_polls_do_not_wait_behind_uploads(
         for view in served.hub.manager.list(limit=1000):
             served.hub.cancel(view.job.id)
         threads.shutdown(wait=False)
+
+
+def test_a_call_that_gets_no_turn_is_refused() -> None:
+    lane, free = Lane("impatient", 1, patience=0.05), threading.Event()
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(lane.run, free.wait)
+            await anyio.sleep(0.05)
+            with pytest.raises(Busy) as raised:
+                await lane.run(free.is_set)
+            assert (raised.value.code, raised.value.retry_after > 0) == ("database_unavailable", True)
+            free.set()
+        assert await lane.run(free.is_set)
+
+    anyio.run(main)
 
 
 def test_a_lane_has_so_many_threads_and_no_more() -> None:

@@ -11,6 +11,8 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from hub.service import Hub
+
 from .clips import clip
 
 OpenClient = Callable[..., AbstractContextManager[TestClient]]
@@ -72,6 +74,37 @@ def test_of_many_at_once_one_begins(client: TestClient, png: bytes) -> None:
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["task_id"] for answer in answers}) == 1
     assert uploads(client) == before + 1
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_repeated_request_needs_neither_weights_nor_room(
+    client: TestClient, png: bytes, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    """Only its file must fit for a moment, into half of what is kept free."""
+    hub: Hub = client.app.state.hub  # type: ignore[attr-defined]
+
+    def send(key: str, image: bytes = png) -> tuple[int, str]:
+        form = httpx.Request("POST", "http://x/", files={"image_file": ("a.png", image)})
+        body = form.read()
+        headers = {"Idempotency-Key": f"{key} {streamed}", "Content-Type": form.headers["Content-Type"]}
+        answer = client.post("/api/process_image", content=iter([body]) if streamed else body, headers=headers)
+        return answer.status_code, answer.json().get("task_id") or answer.json()["code"]
+
+    first = send("needs nothing")
+    assert first[0] == 202
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hub.catalog, "models", lambda task=None: [])
+        assert send("needs nothing") == first
+        assert send("needs weights") == (409, "no_models")
+
+    megabytes = hub.settings.min_free_mb
+    monkeypatch.setattr(hub.files, "free_bytes", lambda: 750_000 * megabytes)
+    assert send("needs nothing") == first
+    assert send("needs nothing", png + b"\0")[0] == 422
+    assert send("needs room") == (503, "disk_full")
+    monkeypatch.setattr(hub.files, "free_bytes", lambda: 250_000 * megabytes)
+    assert send("needs nothing") == (503, "disk_full")
 
 
 def test_keys_of_others_are_others(open_client: OpenClient, png: bytes) -> None:

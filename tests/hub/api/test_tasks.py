@@ -72,7 +72,6 @@ def test_cancelling_a_finished_task_changes_nothing(client: TestClient, post: Ca
         ("GET", "/api/tasks/{}/events"),
         ("GET", "/api/tasks/{}"),
         ("DELETE", "/api/tasks/{}"),
-        ("GET", "/api/tasks?before={}"),
         ("GET", "/api/image_status/{}"),
         ("GET", "/api/video_status/{}"),
     ],
@@ -186,6 +185,25 @@ def test_tasks_are_listed_newest_first_in_pages(client: TestClient, post: Post, 
     assert [task["task_id"] for task in done] == [*reversed(sent)]
 
 
+def test_a_page_goes_on_where_a_deleted_task_was(client: TestClient, post: Post, wait: Wait) -> None:
+    sent = [post() for _ in range(3)]
+    for task_id in sent:
+        wait(client, task_id)
+    first = client.get("/api/tasks?limit=2").json()
+    assert client.delete(f"/api/tasks/{sent[1]}").status_code == 204
+
+    second = client.get("/api/tasks", params={"limit": 1, "before": first["next"]}).json()
+
+    assert [task["task_id"] for task in (*first["tasks"], *second["tasks"])] == sent[::-1]
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "a1b2c3d4-e5f6-7890-a1b2-c3d4e5f67890", "bmFuIHg", "%00", "%ff", "=" * 9])
+def test_a_cursor_that_is_none(client: TestClient, cursor: str) -> None:
+    answer = client.get(f"/api/tasks?before={cursor}")
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")
+
+
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=101", "limit=x", f"limit={'9' * 5000}", "kind=photo", "status=done"]
 )
@@ -209,7 +227,6 @@ def test_a_task_is_visible_to_its_key_alone(open_client: OpenClient, png: bytes,
             ("GET", "/api/image_status/{}"),
             ("GET", "/api/tasks/{}"),
             ("GET", "/api/tasks/{}/events"),
-            ("GET", "/api/tasks?before={}"),
             ("POST", "/api/tasks/{}/cancel"),
             ("POST", "/api/tasks/{}/resume"),
             ("DELETE", "/api/tasks/{}"),

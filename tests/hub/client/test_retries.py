@@ -15,6 +15,7 @@ from hub.client import (
     HubClient,
     InvalidError,
     NotFoundError,
+    Refused,
     ServerError,
     TooManyRequestsError,
     Unreachable,
@@ -99,6 +100,15 @@ def test_an_answer_that_is_no_problem_document_is_told_too(connect: Any, scripte
         hub.controls()
     with pytest.raises(Exception, match="redirects to https://elsewhere/"):
         hub.controls()
+
+
+def test_an_answer_that_is_not_the_hubs(connect: Any, scripted: Any, acts: Any) -> None:
+    """A page where JSON should be is an error of this package too."""
+    scripted.script = [acts.reply(200, b"<html>"), acts.reply(202, b"[]"), acts.reply(503, b"<html>")]
+    hub = connect(scripted.address)
+    for call in (hub.controls, lambda: hub.submit_image(b"x"), hub.ready):
+        with pytest.raises(Refused, match=f"is {scripted.address}/ its address"):
+            call()
 
 
 def test_nobody_there(connect: Any, hurry: None) -> None:

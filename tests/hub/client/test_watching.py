@@ -20,6 +20,7 @@ from hub.client import (
     watching,
 )
 from hub.client import requests as calls
+from hub.client.connection import connection
 
 PENDING = {"status": "pending", "progress": 0, "message": "Waiting in the queue.", "queue_position": 2}
 RUNNING = {"status": "processing", "progress": 40, "message": "Restoring", "eta_seconds": 3.5}
@@ -99,6 +100,24 @@ def test_a_limited_time(connect: Any, scripted: Any, acts: Any) -> None:
     assert 0.3 <= time.monotonic() - began < 5
     with pytest.raises(TimeoutError):
         connect(scripted.address).task("a").wait(timeout=0)
+
+
+def test_a_limited_time_while_the_server_is_away_or_busy(connect: Any, scripted: Any, acts: Any) -> None:
+    """The time that the caller allowed counts, and not the patience with servers, which is longer."""
+    hub = connect(scripted.address, patience=60)
+    busy = acts.reply(503, {"code": "database_unavailable", "detail": "Away."}, Retry_After="30")
+    for answer in (acts.lose(), busy):
+        scripted.script = [answer] * 1000
+        began = time.monotonic()
+        with pytest.raises(WaitTimeout) as caught:
+            hub.task("a").wait(timeout=0.3)
+        assert time.monotonic() - began < 5
+        assert caught.value.task_id == "a"
+
+
+def test_waits_do_not_starve_other_calls() -> None:
+    """Each holds a connection for its events, however many there are."""
+    assert connection("http://127.0.0.1:8000", None, 60)["limits"].max_connections is None
 
 
 def test_a_server_that_stays_away(connect: Any, scripted: Any, acts: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -36,7 +37,8 @@ class FakeBackend:
     pieces: parts of a batch, between which it gives way.
 
     ran: the numbers of the tiles in each batch, in the order in which the batches were started; threads: by which.
-    prepared: the (height, width) that it was prepared for, in that order.
+    prepared: the (height, width) that it was steadily prepared for, in that order; held: how often each is held now;
+    compiled_by: the threads that prepared.
     fits: more tiles than this in a batch raise OutOfMemory. broken: tile numbers that raise what they map to.
     tile_ms: milliseconds that the clock gains per tile.
     """
@@ -53,6 +55,8 @@ class FakeBackend:
         self.broken: dict[int, Exception] = {}
         self.ran: list[list[int]] = []
         self.prepared: list[tuple[int, int]] = []
+        self.held: Counter[tuple[int, int]] = Counter()
+        self.compiled_by: list[threading.Thread] = []
         self.threads: set[threading.Thread] = set()
         self.closed = False
         self.closed_while_running = False
@@ -70,8 +74,14 @@ class FakeBackend:
         self._held = False
         self._permits.release(1)
 
-    def prepare(self, height: int, width: int) -> None:
-        self.prepared.append((height, width))
+    def prepare(self, height: int, width: int, *, steady: bool = True) -> None:
+        self.compiled_by.append(threading.current_thread())
+        self.held[height, width] += 1
+        if steady:
+            self.prepared.append((height, width))
+
+    def release(self, height: int, width: int) -> None:
+        self.held[height, width] -= 1
 
     def max_batch(self, height: int, width: int) -> int:
         return self.largest

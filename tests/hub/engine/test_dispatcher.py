@@ -76,6 +76,25 @@ def test_the_engine_lives_on_after_a_failure(backend: Any, start: Start, engine:
     assert engine.status().running
 
 
+class NoException(BaseException):
+    """As some native libraries have them."""
+
+
+@pytest.mark.parametrize("outcome", [KeyError("what"), NoException("what"), SystemExit("what"), None])
+def test_the_engine_survives_whatever_a_backend_does(
+    backend: Any, start: Start, engine: Engine, outcome: Any, monkeypatch: pytest.MonkeyPatch
+):
+    def misbehave(*_: Any, **options: Any) -> Any:
+        if outcome is not None:
+            raise outcome
+
+    monkeypatch.setattr(backend, "run", misbehave)
+    with pytest.raises(Exception, match=r"what|NoneType"):
+        start([1]).result(60)
+    monkeypatch.undo()
+    assert start([2]).result(60) == [2]
+
+
 def test_a_batch_that_does_not_fit_is_halved(backend: Any, queue_up: Start, engine: Engine):
     backend.fits = 1
     one = queue_up(range(4))

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hub.engine import Engine, Priority
+from hub.engine import Engine, EngineStopped, Priority
 from hub.errors import Cancelled
 
 
@@ -119,6 +121,64 @@ def test_a_model_is_prepared_for_each_shape_until_the_session_is_cancelled(engin
         with pytest.raises(Cancelled):
             session.prepare({(8, 16), (8, 8), (16, 8)})
         assert backend.prepared == [(8, 8), (8, 16)]
+
+
+def test_whoever_brings_tiles_has_them_compiled(engine: Engine, backend: Any, in_thread: Any):
+    """In his own thread, and held for as long as they come."""
+
+    def restore() -> tuple[threading.Thread, list[dict[tuple[int, int], int]]]:
+        held = []
+        with engine.session("m", Priority.IMAGE) as session:
+            for _ in range(2):
+                held.extend(
+                    dict(backend.held) for _ in session.map([np.zeros((8, width, 3), np.uint8) for width in (8, 16)])
+                )
+                held.append(dict(+backend.held))
+            session.warm((16, 16))
+        return threading.current_thread(), held
+
+    thread, held = in_thread(restore).result(60)
+    assert held[:3] == held[3:] == [{(8, 8): 1, (8, 16): 1}] * 2 + [{}]
+    assert set(backend.compiled_by) == {thread} != backend.threads
+    assert len(backend.compiled_by) == 5
+    assert not +backend.held
+
+
+def test_what_was_prepared_is_held_until_the_session_ends(engine: Engine, backend: Any):
+    with engine.session("m", Priority.VIDEO) as session:
+        session.prepare({(8, 8)})
+        list(session.map(tiles(range(2))))
+        assert backend.held == {(8, 8): 1}
+    assert not +backend.held
+
+
+def test_tiles_go_ahead_while_the_next_shape_is_compiled(
+    engine: Engine, backend: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
+):
+    prepare = backend.prepare
+
+    def slow(height: int, width: int, **options: Any) -> None:
+        if width == 16:
+            wait_until(lambda: backend.ran == [[0]])
+        prepare(height, width, **options)
+
+    monkeypatch.setattr(backend, "prepare", slow)
+    with engine.session("m", Priority.IMAGE) as session:
+        assert len(list(session.map([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 16, 3), np.uint8)]))) == 2
+
+
+def test_a_model_closed_while_it_compiles_means_that_the_engine_stops(
+    engine: Engine, backend: Any, monkeypatch: pytest.MonkeyPatch
+):
+    def closed(*_: Any, **options: Any) -> None:
+        raise CancelledError
+
+    monkeypatch.setattr(backend, "prepare", closed)
+    with engine.session("m", Priority.IMAGE) as session:
+        with pytest.raises(EngineStopped):
+            list(session.map(tiles([1])))
+        with pytest.raises(EngineStopped):
+            session.prepare({(8, 8)})
 
 
 def test_a_closed_session_takes_no_tiles(engine: Engine):

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from hub.disk import PINNED
 from hub.jobs.executor import LocalExecutor
 from hub.jobs.handler import Handler, JobContext, Outcome
 from hub.jobs.manager import JobManager
@@ -58,12 +59,14 @@ class Bench:
     def pass_time(self, seconds: float) -> None:
         """Make everything that leases count from so much longer ago."""
         with self.store.begin() as connection:
-            for column in (JOBS.c.finished_at, JOBS.c.heartbeat_at, JOBS.c.confirmed_at):
+            for column in (JOBS.c.finished_at, JOBS.c.heartbeat_at, JOBS.c.confirmed_at, JOBS.c.leased_at):
                 connection.execute(JOBS.update().values({column: column - seconds}))
+        self.lifecycle.heard_since -= seconds
 
     def results(self) -> list[Path]:
-        """Every file in the results folder, hidden ones too."""
-        return [path for path in (self.folder / "results").rglob("*") if path.is_file()]
+        """Every file in the results folder, hidden ones too, but not by the names that its readers have for it."""
+        files = (path for path in (self.folder / "results").rglob("*") if path.is_file())
+        return [path for path in files if not path.name.startswith(PINNED)]
 
 
 class Gate:

@@ -13,7 +13,6 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from hub.errors import Busy, Conflict, HubError, InvalidInput, NotFound
+from hub.disk import PINNED
+from hub.errors import Busy, Conflict, InvalidInput, NotFound
 from hub.jobs.admission import Idempotency
-from hub.jobs.handler import JobContext, Outcome
 from hub.jobs.model import TRANSITIONS, Job, Kind, Status
 from hub.lifecycle import Cleared
 
-from .bench import TERMS, Bench, copy_upload
+from .bench import Bench
+from .lives import Directed, Model
 
 BOTH = (Kind.IMAGE, Kind.VIDEO)
 QUEUE_LIMIT = 3
@@ -39,57 +39,6 @@ EXAMPLES = SHORT if hypothesis_settings.get_current_profile_name() == "default" 
 
 kinds = st.sampled_from(BOTH)
 choices = st.integers(0, 1000)
-
-
-@dataclass
-class Model:
-    """What the test knows of one job. Times in seconds of the test's own clock."""
-
-    job: Job
-    content: bytes
-    key: str | None
-    status: Status = Status.PENDING
-    ended: int = 0
-    heartbeat: int | None = None
-    confirmed: int | None = None
-    readers: list[contextlib.ExitStack] = field(default_factory=list)
-
-    @property
-    def has_result(self) -> bool:
-        return self.status is Status.COMPLETED
-
-    @property
-    def has_folders(self) -> bool:
-        return self.status is not Status.CANCELLED
-
-    def lapsed(self, now: int) -> bool:
-        """The contract's rules once more, in other words."""
-        if not self.has_result:
-            return now - self.ended > TERMS.failed
-        if self.heartbeat is not None and now - self.heartbeat < TERMS.heartbeat:
-            return False
-        if self.confirmed is None:
-            return now - self.ended > TERMS.abandoned
-        return now - self.confirmed > TERMS.downloaded[self.job.kind]
-
-
-class Directed:
-    """A handler that tells that it has begun, and ends as it is told to."""
-
-    def __init__(self) -> None:
-        self.begun: dict[Kind, queue.Queue[tuple[str, queue.Queue[bool]]]] = {kind: queue.Queue() for kind in Kind}
-
-    def __call__(self, context: JobContext) -> Outcome:
-        context.keep("segment", lambda path: path.write_bytes(b"frames"))
-        answers: queue.Queue[bool] = queue.Queue()
-        self.begun[context.job.kind].put((context.job.id, answers))
-        while True:
-            context.check_cancelled()
-            with contextlib.suppress(queue.Empty):
-                if answers.get(timeout=0.002):
-                    return copy_upload(context)
-                copy_upload(context)
-                raise HubError("broken", "Broken.")
 
 
 class Lives(RuleBasedStateMachine):
@@ -107,6 +56,7 @@ class Lives(RuleBasedStateMachine):
         self.start(self.root / "0")
 
     def start(self, folder: Path) -> None:
+        self.began = self.now
         self.directed = Directed()
         self.running: dict[Kind, tuple[str, queue.Queue[bool]] | None] = dict.fromkeys(Kind)
         self.hub = Bench(folder, self.directed, workers=1, queue_limit=QUEUE_LIMIT)
@@ -255,7 +205,7 @@ class Lives(RuleBasedStateMachine):
     def beat(self, choice: int) -> None:
         if (model := self.pick(choice)) is None:
             return
-        if model.status in (Status.FAILED, Status.CANCELLED):
+        if not model.has_result:
             with pytest.raises(NotFound):
                 self.hub.lifecycle.heartbeat(model.job.id)
         else:
@@ -307,7 +257,7 @@ class Lives(RuleBasedStateMachine):
         for model in [model for model in self.models.values() if model.job.kind in asked]:
             if not model.status.finished or model.readers:
                 in_progress += 1
-            elif model.lapsed(self.now):
+            elif model.lapsed(self.now, self.began):
                 cleared += model.has_result
                 self.forget(model)
             else:
@@ -349,7 +299,7 @@ class Lives(RuleBasedStateMachine):
         self.go_on_in(folder)
 
     def is_collectable(self, model: Model) -> bool:
-        return model.status.finished and not model.readers and model.lapsed(self.now)
+        return model.status.finished and not model.readers and model.lapsed(self.now, self.began)
 
     def copy(self) -> Path:
         self.lives += 1
@@ -400,6 +350,7 @@ class Lives(RuleBasedStateMachine):
         kept = [*self.models.values(), *self.ghosts]
         assert self.hub.files.stored_ids() == {model.job.id for model in kept if model.has_folders}
         assert len(self.hub.results()) == sum(model.has_result for model in kept) + self.orphans.total()
+        assert sum(1 for _ in self.hub.folder.rglob(f"{PINNED}*")) == sum(len(model.readers) for model in kept)
 
 
 Lives.TestCase.settings = hypothesis_settings(max_examples=EXAMPLES, stateful_step_count=30, deadline=None)

@@ -26,7 +26,7 @@ def leave(dead: Bench, *, attempts: int = 0, status: Status = Status.PENDING, ki
     dead.store.add(job)
     if status is not Status.PENDING:
         dead.store.transition(job.id, Status.PROCESSING, attempts=attempts, started_at=time.time())
-        dead.files.job_dir(job.id)
+        dead.files.make_job_dir(job.id)
     if status is Status.CANCELLED:
         dead.store.transition(job.id, Status.CANCELLED)
     return job

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from hub.errors import Conflict, HubError, NotFound
+from hub.errors import Busy, Conflict, HubError, NotFound
 from hub.jobs.model import TRANSITIONS, Job, Kind, Status
 from hub.jobs.store import JobStore
 
@@ -58,7 +58,7 @@ def test_every_connection_is_durable(tmp_path: Path, store: JobStore) -> None:
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
             for name in ("journal_mode", "synchronous", "busy_timeout")
         }
-    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 60_000}
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 5_000}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,6 @@ def test_an_unknown_id_is_not_found(store: JobStore) -> None:
         lambda: store.get("nonsense"),
         lambda: store.transition("nonsense", Status.CANCELLED),
         lambda: store.update_result("nonsense", "/x", {}),
-        lambda: store.list(before="nonsense"),
     ):
         with pytest.raises(NotFound):
             call()
@@ -228,7 +227,7 @@ def test_pages_hold_every_job_once_newest_first(store: JobStore) -> None:
     for job in jobs:
         store.add(job)
     seen: list[Job] = []
-    while page := store.list(limit=4, before=seen[-1].id if seen else None):
+    while page := store.list(limit=4, before=(seen[-1].created_at, seen[-1].id) if seen else None):
         assert len(page) <= 4
         seen += page
     assert [job.id for job in seen] == [job.id for job in sorted(jobs, key=lambda job: (job.created_at, job.id))][::-1]
@@ -296,3 +295,24 @@ def test_a_locked_database_is_waited_for(tmp_path: Path, store: JobStore) -> Non
     timer.join()
     blocker.close()
     assert store.get(job.id) == job
+
+
+def test_whoever_adds_to_a_locked_database_waits_for_no_longer_than_twice_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("table", "store"):
+        monkeypatch.setattr(f"hub.jobs.{module}.LOCK_WAIT_MS", 200)
+    store = JobStore(f"sqlite:///{tmp_path / 'hub.sqlite3'}")
+    locker = sqlite3.connect(tmp_path / "hub.sqlite3", isolation_level=None)
+    locker.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as threads:
+        adding = [threads.submit(store.add, new_job()) for _ in range(8)]
+        errors = [each.exception() for each in adding]
+    assert time.monotonic() - began < 1.5
+    assert all(isinstance(error, Busy) and error.retry_after > 0 for error in errors)
+    locker.execute("ROLLBACK")
+    locker.close()
+    assert store.add(new_job())
+    assert len(store.list()) == 1
+    store.close()

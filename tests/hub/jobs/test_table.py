@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,19 +50,38 @@ def shape(path: Path) -> tuple[set[tuple[str, ...]], set[str]]:
 
 
 def test_a_database_of_the_first_version_is_brought_up_to_date(path: Path, tmp_path: Path) -> None:
+    began = time.time()
     for _ in range(2):  # The second opening finds nothing to do.
         store = JobStore(f"sqlite:///{path}")
         jobs = {job.id: job for job in store.list()}
         store.close()
         assert jobs["a"] == Job(
             "a", Kind.VIDEO, "deblur", Status.COMPLETED, {"strength": 1}, "é.mp4", "5ec7e7", 7, 1.5, 2.5, 3.5, 1, 100,
-            "/static_results/x", {"width": 4},
+            "/static_results/x", {"width": 4}, leased_at=jobs["a"].leased_at,
         )  # fmt: skip
+        assert began <= (jobs["a"].leased_at or 0) <= time.time(), "What was kept so far is not to go at once."
+        assert jobs["b"].leased_at is None
         assert jobs["b"].owner == ""
         assert jobs["b"].heartbeat_at is jobs["b"].confirmed_at is jobs["b"].idempotency_key is None
     fresh = tmp_path / "fresh.sqlite3"
     JobStore(f"sqlite:///{fresh}").close()
     assert shape(path) == shape(fresh)
+    assert shape(path)[1] == {index.name for index in JOBS.indexes}
+
+
+def test_several_processes_may_upgrade_at_once(path: Path) -> None:
+    together = threading.Barrier(6)
+
+    def open_it() -> list[float | None]:
+        together.wait()
+        store = JobStore(f"sqlite:///{path}")
+        leased = [job.leased_at for job in store.list()]
+        store.close()
+        return leased
+
+    with ThreadPoolExecutor(6) as threads:
+        opened = [threads.submit(open_it) for _ in range(6)]
+    assert len({tuple(each.result()) for each in opened}) == 1
     assert shape(path)[1] == {index.name for index in JOBS.indexes}
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hub.catalog import Catalog
+from hub.fetch import Fetcher
 from hub.live.service import Live
 from hub.networks import Networks
 from hub.settings import Settings
@@ -36,7 +37,9 @@ def make_live(networks: Networks, settings: Settings) -> Iterator[MakeLive]:
 
     def make(**changes: Any) -> Live:
         changed = settings.model_copy(update=changes)
-        made.append(Live(changed, Catalog(changed.weights_dir, changed.data_dir), networks))
+        catalog = Catalog(changed.weights_dir, changed.data_dir / "weights")
+        fetcher = Fetcher(catalog, changed.data_dir / "weights", changed.fetch_urls)
+        made.append(Live(changed, catalog, networks, fetcher))
         return made[-1]
 
     yield make

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,37 +13,16 @@ from numpy.typing import NDArray
 
 from hub.errors import Busy, Cancelled, Conflict, HubError, InvalidInput, TooLarge
 from hub.live.options import LiveFrame, LiveOptions
-from hub.live.pictures import decode
 from hub.live.service import Live
-from hub.live.session import LiveSession
 from hub.networks import Networks
+
+from .sessions import restored, run, until
 
 MakeLive = Callable[..., Live]
 Save = Callable[..., bytes]
 Flat = Callable[..., NDArray[np.uint8]]
 
 PLAIN = LiveOptions()
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    """As a server would, but for no longer than a test should take."""
-
-    async def bounded() -> None:
-        async with asyncio.timeout(120):
-            await work
-
-    asyncio.run(bounded())
-
-
-async def restored(session: LiveSession) -> NDArray[np.uint8]:
-    return decode((await session.answer()).jpeg, 10_000_000)
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "It did not come about."
-        await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("patches", [False, True])
@@ -174,10 +153,13 @@ def test_the_error_of_one_frame_does_not_cost_the_newer_one(
 def test_options_are_checked_beforehand(make_live: MakeLive) -> None:
     async def work() -> None:
         with make_live().open() as session:
-            checked = await session.check(LiveOptions(task_type=None, model_name="", quality=50))
+            checked, installed = await session.check(LiveOptions(task_type=None, model_name="", quality=50))
             assert (checked.task_type, checked.model_name, checked.quality) == ("denoise", "denoise_16", 50)
+            assert installed
             with pytest.raises(InvalidInput):
                 await session.check(LiveOptions(model_name="\ud800"))
+            with pytest.raises(Conflict):
+                await session.check(LiveOptions(model_name="denoise_b"))
 
     run(work())
 

@@ -266,9 +266,14 @@ def test_it_fits_a_phone_and_explains_mistakes(
     run(page)
 
 
-def test_the_work_goes_on_without_the_page(make_server: Callable[..., Any], open_page: Callable[..., Page]) -> None:
-    """Closed tab, cancelled run, killed server: the job lives in the hub and the page finds it again."""
-    server = make_server()
+def test_the_work_goes_on_without_the_page(
+    make_server: Callable[..., Any], open_page: Callable[..., Page], noisy_png: Path
+) -> None:
+    """Closed tab, cancelled run, killed server: the job lives in the hub and the page finds it again.
+
+    On the way the visitor asks for one thing too many, and is told so.
+    """
+    server = make_server(rate_limit="2/hour")
     server.start()
     page = open_page(server.address, quiet=False)
     page.click("[data-example=still-life]")
@@ -280,6 +285,8 @@ def test_the_work_goes_on_without_the_page(make_server: Callable[..., Any], open
 
     page.click("#photo-run")
     expect(page.locator("#photo-stage [role=progressbar]")).to_be_visible()
+    page.set_input_files("#photo-picker .hub-picker-input", noisy_png)
+    expect(page.locator("#photo-picker .hub-alert")).to_contain_text("At most 2 per 1 hour are answered; please try")
     server.kill()
     server.start()
     expect(page.locator("#photo-download .hub-download")).to_be_visible(timeout=SLOW)
