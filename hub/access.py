@@ -10,6 +10,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from limits import RateLimitItem, parse_many
 
 from hub.errors import Forbidden, InvalidInput, Unauthorized
+from hub.keys import digest_of
 from hub.rates import Rates
 from hub.settings import Settings
 
@@ -64,7 +65,7 @@ class Access:
                     "key_required", "The hub asks for a key: send it as X-API-Key, or as Authorization: Bearer."
                 )
             return Caller(owner_of_address(address), operator=False, limited_to=None)
-        digest = f"sha256:{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"
+        digest = digest_of(key)
         known = None
         for candidate in self._digests:  # All of them, so that the time tells nothing.
             if hmac.compare_digest(candidate, digest):

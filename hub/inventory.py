@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Collection
 from contextlib import suppress
@@ -10,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hub.disk import PARTIAL, PINNED, TRASH, folder_bytes, remove_folder
-from hub.jobs.model import Kind
+from hub.jobs.model import Kind, is_job_id
 from hub.result_names import KIND_FOLDERS, parts_of, secret_of
 
 STAGED = ".staged-"
 """Begins the name of a file that waits to take the place of another."""
 _HIDDEN = (PARTIAL, PINNED, STAGED)
-_JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class ResultFile:
 
 
 def find_result(results_dir: Path, result_path: str) -> Path | None:
-    """The file behind a URL path, percent-encoded or not; None for all that is not a file below `results_dir`."""
+    """The file behind a URL path, percent-encoded or not; None for all that is no result's."""
     parts = parts_of(result_path)
     if parts is None:
         return None
@@ -55,11 +53,6 @@ def find_results(results_dir: Path) -> list[ResultFile]:
                 if secret is not None and path.is_file() and not path.is_symlink():
                     found.append(ResultFile(kind, path, secret, path.stat().st_size))
     return found
-
-
-def is_job_id(name: str) -> bool:
-    """Whether a job's folder may be called so."""
-    return _JOB_ID.fullmatch(name) is not None
 
 
 def stored_ids(*roots: Path) -> set[str]:

@@ -13,7 +13,7 @@ from hub.jobs.lease_rows import LeaseRows
 from hub.jobs.manager import JobManager
 from hub.jobs.model import Job, Kind
 from hub.jobs.store import JobStore
-from hub.leases import LeaseState, LeaseTerms, lease
+from hub.leases import LeaseTerms, lease_end
 from hub.results import FileStore
 
 logger = logging.getLogger(__name__)
@@ -141,8 +141,8 @@ class Lifecycle:
 
     def _clear_job(self, job: Job) -> bool:
         """Delete a job whose lease has lapsed, if nobody reads it; returns whether a result went."""
-        held = lease(job, self._terms, self._clock(), self.heard_since)
-        if self._stopping.is_set() or held.state is not LeaseState.LAPSED or self._files.is_read(job):
+        kept = self._clock() < lease_end(job, self._terms, self.heard_since)
+        if self._stopping.is_set() or kept or self._files.is_read(job):
             return False
         try:
             return self._manager.collect(job) and job.result_path is not None

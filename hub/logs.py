@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import sys
@@ -12,6 +11,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
+
+from hub.keys import WORD, digest_of
 
 if TYPE_CHECKING:
     from hub.settings import Settings
@@ -34,8 +35,6 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{HIDDEN}",
     ),
 )
-# What a key may look like in a line: at least as long as the shortest that the settings take.
-_WORD = re.compile(r"[^\s\"'`<>(){}\[\],;&=?\\]{16,}")
 
 
 def set_up(settings: Settings) -> None:
@@ -75,7 +74,7 @@ def redact(text: str, digests: Collection[str] = ()) -> str:
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     if digests:
-        text = _WORD.sub(lambda word: HIDDEN if _digest(word[0]) in digests else word[0], text)
+        text = WORD.sub(lambda word: _hide_key(word[0], digests), text)
     return text
 
 
@@ -127,8 +126,12 @@ def _add_task(record: logging.LogRecord) -> bool:
     return True
 
 
-def _digest(word: str) -> str:
-    return f"sha256:{hashlib.sha256(word.encode(errors='surrogatepass')).hexdigest()}"
+def _hide_key(word: str, digests: Collection[str]) -> str:
+    """The word, unless it is a key, with the = at its end or without."""
+    bare = word.rstrip("=")
+    if digest_of(word) in digests:
+        return HIDDEN
+    return HIDDEN + word[len(bare) :] if digest_of(bare) in digests else word
 
 
 def _log_uncaught(failure: threading.ExceptHookArgs) -> None:

@@ -47,13 +47,14 @@ class Networks:
             if self._engine is None:
                 from hub.engine import Engine
 
-                self._engine = Engine(
+                engine = Engine(
                     self._load,
                     memory_budget=self._settings.model_memory_mb * 1_000_000,
                     batch_ms=self._settings.batch_ms,
                 )
                 if not self._stopping.is_set():
-                    self._engine.start()
+                    engine.start()
+                self._engine = engine
             return self._engine
 
     def session(
@@ -70,6 +71,11 @@ class Networks:
         """What the engine holds and has done; None before it was made. Waits for no load."""
         engine = self._engine  # Without the lock: it is held while PyTorch is imported.
         return None if engine is None else engine.status()
+
+    def problem(self) -> str | None:
+        """Why nothing is restored, in words; None if it is, or was not asked for yet."""
+        status = self.status()
+        return None if status is None or status.running else "The engine has ended; restart the server."
 
     def device(self) -> Device:
         """What the networks run on, as far as is known; waits for no load."""

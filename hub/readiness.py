@@ -65,7 +65,8 @@ def check_models(settings: Settings, catalog: Catalog) -> None:
 class Readiness:
     """Whether a job that is sent now would be accepted and run; quick, whatever has got stuck.
 
-    queue: why no job is taken just now, in words; None if it is. database: raises HubError if it does not answer.
+    queue: why no job is taken just now, in words; None if it is. engine: why nothing is restored, likewise.
+    database: raises HubError if it does not answer.
     can_fetch: whether a model's weights would be downloaded for a job.
     """
 
@@ -75,6 +76,7 @@ class Readiness:
         catalog: Catalog,
         *,
         queue: Callable[[], str | None],
+        engine: Callable[[], str | None],
         database: Callable[[], object],
         can_fetch: Callable[[ModelEntry], bool],
     ) -> None:
@@ -82,6 +84,7 @@ class Readiness:
         self._checks: Mapping[str, Asker[str | None]] = {
             "models": Asker(lambda: _models_problem(catalog, can_fetch)),
             "queue": Asker(queue),
+            "engine": Asker(engine),
             "database": Asker(lambda: _answers(database)),
             "disk": Asker(lambda: _disk_problem(settings)),
         }

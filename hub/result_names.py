@@ -48,11 +48,15 @@ def result_url(job: Job, name: str) -> str:
 
 
 def parts_of(result_path: str) -> PurePath | None:
-    """Where a URL path, percent-encoded or not, leads to below the results folder; None if it can be no result."""
+    """Where a URL path, percent-encoded or not, leads to below the results folder; None if it can be no result.
+
+    What else lies there, such as an operator's own pictures, has no secret in its name and is nobody's to fetch.
+    """
     parts = unquote(result_path).split("/")
-    if parts[:2] != RESULTS_URL.split("/") or len(parts) < 3:
+    if parts[:2] != RESULTS_URL.split("/") or len(parts) != 6:
         return None
-    # A leading dot covers `.`, `..` and results that are still being written.
-    if any(not part or part.startswith(".") or not part.isprintable() or set(part) & set("\\:") for part in parts[2:]):
+    kind, task, folder, name = parts[2:]
+    named = kind in KIND_FOLDERS.values() and _TASK.fullmatch(task) and folder == "processed" and secret_of(name)
+    if not named or not name.isprintable() or set(name) & set("\\:"):  # Which could lead elsewhere on Windows.
         return None
-    return PurePath(*parts[2:])
+    return PurePath(kind, task, folder, name)

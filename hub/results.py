@@ -24,10 +24,10 @@ from hub.disk import (
 )
 from hub.errors import Conflict, NotFound
 from hub.filenames import clean_name
-from hub.inventory import STAGED, ResultFile, find_result, find_results, is_job_id
-from hub.jobs.model import Job
+from hub.inventory import STAGED, ResultFile, find_result, find_results
+from hub.jobs.model import Job, is_job_id
 from hub.readers import Readers
-from hub.result_names import KIND_FOLDERS, result_name, result_prefix, result_url, results_folder, secret_of
+from hub.result_names import KIND_FOLDERS, parts_of, result_name, result_prefix, result_url, results_folder, secret_of
 from hub.uploads import Readable, copy_upload
 
 
@@ -128,7 +128,8 @@ class FileStore:
         """
         target = self._result_file(job, suffix)
         write_whole(target, write, check)
-        self._remove_results(job, but=target.name)
+        if job.attempts != 1:  # Only an earlier run can have left a result of another suffix.
+            self._remove_results(job, but=target.name)
         return result_url(job, target.name)
 
     def stage(self, job: Job, suffix: str, write: Callable[[Path], object]) -> str:
@@ -209,7 +210,11 @@ class FileStore:
 
     def delete_result(self, job: Job) -> None:
         """Delete what the job published, if anything."""
-        self._remove_results(job, but=None)
+        parts = parts_of(job.result_path or "")
+        if parts is not None:
+            (self._results / parts).unlink(missing_ok=True)
+        else:
+            self._remove_results(job, but=None)
 
     def delete(self, job: Job) -> None:
         """Delete all files of the job, or let the last reader do so; nothing happens where there are none.
@@ -271,6 +276,7 @@ class FileStore:
         return secret_of(path.name) or str(path)
 
     def _remove_results(self, job: Job, *, but: str | None) -> None:
+        """Delete whatever result the job has but the one of this name; looks through the whole folder."""
         if job.kind not in KIND_FOLDERS:
             return
         folder = self._results / results_folder(job)

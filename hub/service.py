@@ -126,6 +126,7 @@ class Hub:
             settings,
             self.catalog,
             queue=self.manager.refusal,
+            engine=self._networks.problem,
             database=self._store.waiting_count,
             can_fetch=self._can_fetch,
         )

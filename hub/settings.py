@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from ipaddress import ip_network
@@ -13,9 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from hub.errors import InvalidInput
+from hub.keys import SHORTEST_KEY, digest_of, is_key
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-SHORTEST_KEY = 16
 OFFICIAL_WEIGHTS = "https://huggingface.co/CaveMindLabs/uformer-restoration-models/resolve/main"
 
 
@@ -28,15 +27,28 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def _split_keys(value: Any) -> Any:
+    """The same for keys: something that holds none would let everybody in, so only nothing at all may do that."""
+    keys = _split(value)
+    if isinstance(value, str) and not keys:
+        raise ValueError("there is no key in it; write keys with commas between them, or leave it empty for none")
+    return keys
+
+
 def _digest(key: str) -> str:
-    """What is kept of an API key: `sha256:` and 64 hexadecimal digits, which may also be given in its place."""
+    """What is kept of an API key, which may also be given in its place."""
     if re.fullmatch("sha256:[0-9a-f]{64}", key):
         return key
     if len(key) < SHORTEST_KEY:
         raise ValueError(
             f"a key must have at least {SHORTEST_KEY} characters; `python -m hub key` makes one that cannot be guessed"
         )
-    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+    if not is_key(key):
+        raise ValueError(
+            "a key consists of letters, digits and characters such as -._~+/ without spaces, and may end with = or ==; "
+            "`python -m hub key` makes one"
+        )
+    return digest_of(key)
 
 
 def _network(address: str) -> str:
@@ -45,7 +57,7 @@ def _network(address: str) -> str:
 
 
 Words = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-Keys = Annotated[list[Annotated[str, AfterValidator(_digest)]], NoDecode, BeforeValidator(_split)]
+Keys = Annotated[list[Annotated[str, AfterValidator(_digest)]], NoDecode, BeforeValidator(_split_keys)]
 
 
 class Settings(BaseSettings):
@@ -84,7 +96,11 @@ class Settings(BaseSettings):
     )
     model_memory_mb: int = Field(6144, ge=64, description="Memory for loaded models; the least recently used go first.")
     batch_ms: float = Field(250.0, gt=0, description="Batches are capped at this many predicted milliseconds.")
-    auto_fetch: bool = Field(True, description="Download official weights when a job first asks for them.")
+    auto_fetch: bool = Field(
+        True,
+        description="Download official weights when a job first asks for them. "
+        "POST /api/install_models does so in any case; HUB_OPERATOR_KEYS says who may call it.",
+    )
     fetch_urls: list[str] = Field(
         [OFFICIAL_WEIGHTS], min_length=1, description="Base addresses of official weights, tried in order (JSON list)."
     )
@@ -144,7 +160,8 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[list[Annotated[str, AfterValidator(_network)]], NoDecode, BeforeValidator(_split)] = (
         Field(
             ["127.0.0.1", "::1"],
-            description="Addresses or networks of the proxies whose X-Forwarded-For is believed; * for all.",
+            description="Addresses or networks of the proxies whose X-Forwarded-For is believed; with * clients choose "
+            "their own address, unless every request passes a proxy that replaces the header.",
         )
     )
     cors_origins: Words = Field([], description="Origins of other sites' pages that may call the API; * for all.")

@@ -25,10 +25,12 @@ from hub.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
-# HYPOTHESIS_PROFILE=long looks twenty times as hard.
-hypothesis_settings.register_profile("long", max_examples=2000, deadline=None)
-if profile := os.environ.get("HYPOTHESIS_PROFILE"):
-    hypothesis_settings.load_profile(profile)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before PyTorch is imported: test processes side by side, each with threads for all cores, hinder each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+LONG_TEST_SECONDS = 7200
+hypothesis_settings.register_profile("long", max_examples=400, deadline=None)
 
 
 # Files that take longest. Begun last, one of them would keep a core busy while the other is idle.
@@ -37,7 +39,11 @@ LONG = (
     "test_readme.py",
     "test_browser.py",
     "test_video_browser.py",
+    "test_memory.py",
     "test_faults.py",
+    "test_kill_clip.py",
+    "test_backends.py",
+    "test_app.py",
     "test_stop.py",
     "test_kill.py",
     "test_full_disk.py",
@@ -50,21 +56,42 @@ LONG = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first; where tests are dealt out file by file, they are dealt in this order."""
-    order = {name: place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: order.get(item.path.name, len(LONG)))
+# Of tests that have a long form: the option, its kind, its value in the short form and in the long one, what it means.
+FORMS = (
+    ("--kills", int, 3, 20, "how often a server dies in the middle of its work"),
+    ("--fuzz", int, 0, 100, "examples of every call to the API; 0: a few, always the same"),
+    ("--clients", int, 30, 200, "how many clients use the server at once"),
+    ("--seconds", float, 8.0, 60.0, "how long they keep posting photos"),
+    ("--video-minutes", int, 2, 10, "length of a clip whose restoration must not take more and more memory"),
+    # Other programs on the machine must not make the short form fail.
+    ("--poll-bound", float, 0.5, 0.1, "seconds in which 99 of 100 polls are answered"),
+    ("--live-bound", float, 0.0, 0.4, "seconds in which 95 of 100 live frames are back; 0: what any machine manages"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What makes the long forms of some tests."""
-    parser.addoption("--kills", type=int, default=4, help="how often a server dies in the middle of its work")
-    parser.addoption("--long-faults", action="store_true", help="longer faults, and more of them")
-    parser.addoption("--fuzz", type=int, default=0, help="examples of every call to the API; 0: a few, always the same")
-    parser.addoption("--clients", type=int, default=40, help="how many clients use the server at once")
-    parser.addoption("--seconds", type=float, default=15.0, help="how long they keep posting photos")
-    # Other programs on the machine must not make the short form fail.
-    parser.addoption("--poll-bound", type=float, default=0.5, help="seconds in which 99 of 100 polls are answered")
+    """--long makes every test that has a long form take it; the others choose for one."""
+    parser.addoption("--long", action="store_true", help="the long form of load, faults, fuzz, kills and lives of jobs")
+    for option, kind, short, long, meaning in FORMS:
+        parser.addoption(option, type=kind, help=f"{meaning} (default: {short}, with --long {long})")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for option, _, short, long, _ in FORMS:
+        name = option.removeprefix("--").replace("-", "_")
+        if getattr(config.option, name) is None:
+            setattr(config.option, name, long if config.option.long else short)
+    if config.option.long:
+        hypothesis_settings.load_profile("long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest files first; where tests are dealt out file by file, they are dealt in this order."""
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONG)))
+    if config.option.long:
+        for item in items:
+            item.add_marker(pytest.mark.timeout(LONG_TEST_SECONDS), append=False)
 
 
 @pytest.fixture(autouse=True)

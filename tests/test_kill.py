@@ -1,4 +1,4 @@
-"""The server dies at any moment, again and again (`--kills 20`), and nothing that it promised is lost."""
+"""The server dies at any moment, again and again (twenty times with `--long`), and nothing that it promised is lost."""
 
 from __future__ import annotations
 

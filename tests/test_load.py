@@ -1,7 +1,6 @@
 """Many clients at once: everything that was accepted ends, polls stay quick, memory stays flat.
 
-The long form, as long as a minute and 200 clients: `python -m pytest tests/test_load.py -s --clients 200 --seconds 60
---poll-bound 0.1`.
+The long form, a minute and 200 clients: `scripts/test tests/test_load.py -s --long`.
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ def test_a_promised_package_is_declared_and_imported(package: str) -> None:
 
 
 def test_everything_imported_is_declared() -> None:
-    """Starlette comes with FastAPI, whose public interface hands out its classes."""
-    assert distributions_of(imported_packages()) - {"starlette"} <= set(declared("requirements.txt"))
+    """Starlette comes with FastAPI, whose public interface hands out its classes. Whoever trains may want a curve."""
+    assert distributions_of(imported_packages()) - {"starlette", "matplotlib"} <= set(declared("requirements.txt"))
 
 
 def test_everything_the_tests_import_is_declared() -> None:

@@ -123,15 +123,12 @@ class OpenVinoBackend:
             self._held[shape] += 1
         try:
             self._ready(shape, steady)
-        except (MemoryError, RuntimeError) as error:
+        except BaseException as error:
             if not _is_out_of_memory(error):
                 self.release(height, width)
                 raise
             logger.warning("The graph for tiles of %dx%d does not fit into memory: %s", width, height, error)
             self._forget(shape)
-        except CancelledError:
-            self.release(height, width)
-            raise
 
     def release(self, height: int, width: int) -> None:
         shape = height, width
@@ -191,16 +188,20 @@ class OpenVinoBackend:
         return self._bridging and shape[0] * shape[1] <= BRIDGED_PIXELS and not self._compiler.keeps(Form(*shape))
 
     def _opened(self, form: Form, graph: Future[Whole | Chain]) -> Whole | Chain | None:
-        """The graph, waited for; None, now and in future, where OpenVINO cannot compile it."""
+        """The graph, waited for; None where OpenVINO cannot compile it: from now on, unless a file was to blame."""
         try:
             return graph.result()
-        except (MemoryError, RuntimeError) as error:
+        except CancelledError:
+            raise
+        except Exception as error:
             if form.whole and _is_out_of_memory(error):
                 raise
-            logger.warning("OpenVINO cannot compile %s, so it is done without: %s", form, error)
+            logger.warning("OpenVINO cannot compile %s, so it is done without: %r", form, error)
             with self._lock:
-                self._graphs.pop(form, None)
-            self._refused.add(form)
+                if self._graphs.get(form) is graph:
+                    del self._graphs[form]
+            if not isinstance(error, OSError):
+                self._refused.add(form)
             return None
 
     def _graph(self, form: Form) -> Future[Whole | Chain]:
@@ -270,6 +271,6 @@ class OpenVinoBackend:
                 self._graphs.pop(form, None)
 
 
-def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     """Whether OpenVINO means that memory ran out; it has no exception of its own for that."""
-    return isinstance(error, MemoryError) or "alloc" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "alloc" in str(error))

@@ -7,10 +7,12 @@ import inspect
 import io
 import logging
 import os
+import secrets
 import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,10 +73,12 @@ class Compiler:
         """Take graphs from the disk, or compile and keep them. between: called before each; raises to give up."""
         pieces, blob = self._plan(form), self._blob(form)
         models = None
-        if blob is not None and blob.exists():
+        if blob is not None:
             try:
                 models = list(self._read(blob, between))
-            except (RuntimeError, ValueError, zipfile.BadZipFile) as error:
+            except FileNotFoundError:
+                pass  # Never compiled, or deleted by another process.
+            except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
                 logger.warning("Compiling again, for the cached graphs %s cannot be read: %s", blob.name, error)
         if models is None:
             models = list(self._compile(form, pieces, between))
@@ -85,7 +89,10 @@ class Compiler:
     def keeps(self, form: Form) -> bool:
         """Whether graphs are on the disk, so that `make` is quick."""
         blob = self._blob(form)
-        return blob is not None and blob.exists()
+        try:
+            return blob is not None and blob.exists()
+        except OSError:
+            return False
 
     def expected_bytes(self, form: Form) -> int:
         """Roughly what a graph will hold, but for the weights."""
@@ -138,11 +145,17 @@ class Compiler:
 def prune(folder: Path, limit: int) -> None:
     """Delete what a killed process left half written, and the oldest graphs until `limit` bytes are left."""
     for partial in folder.glob("*.partial"):
-        if partial.stat().st_mtime < time.time() - ABANDONED_SECONDS:
-            partial.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # Another process may rename or delete it meanwhile.
+            if partial.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                partial.unlink()
+    kept: list[tuple[float, int, Path]] = []
+    for blob in folder.glob("*.blob"):
+        with suppress(FileNotFoundError):
+            status = blob.stat()
+            kept.append((status.st_mtime, status.st_size, blob))
     total = 0
-    for blob in sorted(folder.glob("*.blob"), key=lambda path: path.stat().st_mtime, reverse=True):
-        total += blob.stat().st_size
+    for _, size, blob in sorted(kept, reverse=True):
+        total += size
         if total > limit:
             logger.info("Deleting the compiled graphs %s: the cache is full.", blob.name)
             blob.unlink(missing_ok=True)
@@ -150,7 +163,7 @@ def prune(folder: Path, limit: int) -> None:
 
 def _export(models: Iterable[ov.CompiledModel], blob: Path) -> None:
     """Keep compiled graphs in one file; a failure is told, for nothing depends on it."""
-    partial = blob.with_suffix(f".{os.getpid()}.partial")
+    partial = blob.with_suffix(f".{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         with zipfile.ZipFile(partial, "w") as archive:
             for number, model in enumerate(models):
@@ -158,7 +171,8 @@ def _export(models: Iterable[ov.CompiledModel], blob: Path) -> None:
         partial.replace(blob)
     except (OSError, RuntimeError) as error:
         logger.warning("The compiled graphs %s could not be kept: %s", blob.name, error)
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def _cores() -> int:

@@ -29,6 +29,9 @@ Live frames go over a WebSocket, `/ws/process_video`, for which OpenAPI has no w
 Section 7 of `docs/API_USAGE_GUIDE.md` tells the rest: binary frames, limits, errors, and why a socket is closed.
 """
 
+NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""FastAPI's own would send what it measures wherever the environment says; the hub tells at /metrics and in its log."""
+
 
 def create_app(hub: Hub) -> FastAPI:
     """The application over `hub`, which it starts and stops with its own lifespan."""
@@ -47,7 +50,7 @@ def create_app(hub: Hub) -> FastAPI:
         summary="Denoise and deblur photos and videos.",
         description=DESCRIPTION,
         lifespan=lifespan,
-        # FastAPI's own telemetry and its plain-text body limit stay unused.
+        telemetry=NO_TELEMETRY,
         form_limits={"max_files": 4, "max_fields": 64, "max_part_size": 1 << 16},
         swagger_ui_parameters={"validatorUrl": None, "tryItOutEnabled": True},
         license_info={"name": "MIT", "identifier": "MIT"},

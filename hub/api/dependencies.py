@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Request
@@ -10,17 +9,12 @@ from fastapi import Depends, Header, Path, Request
 from hub.access import Caller
 from hub.api.lanes import STATUS
 from hub.errors import NotFound
+from hub.jobs.admission import KEY_PATTERN
 from hub.jobs.manager import JobView
-from hub.jobs.model import Kind
+from hub.jobs.model import Kind, is_job_id
 from hub.service import Hub
 
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 EXAMPLE_ID = "a1b2c3d4-e5f6-7890-a1b2-c3d4e5f67890"
-
-
-def is_task_id(word: str) -> bool:
-    """Whether a task's id may look so."""
-    return _ID.fullmatch(word) is not None
 
 
 async def _hub_of(request: Request) -> Hub:
@@ -46,7 +40,7 @@ async def visible_task(hub: Hub, caller: Caller, task_id: str, kind: Kind | None
     Raises NotFound, in the same words whether there is no such task or it is not the caller's to see.
     """
     missing = NotFound("task_not_found", f"There is no task {task_id!r}.")
-    if not is_task_id(task_id):  # Some databases refuse to look for NUL characters and the like.
+    if not is_job_id(task_id):  # Some databases refuse to look for NUL characters and the like.
         raise missing
     view = await STATUS.run(hub.view, task_id)
     if not caller.may_see(view.job.owner):
@@ -80,9 +74,7 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x20-\x7e]+$",
+        pattern=f"^{KEY_PATTERN}$",
         description="A random word of your own, such as a UUID. Sent again with the same fields and file, the call "
         "returns the task that it began the first time: so it may be repeated when an answer got lost.",
         examples=["0d9f3a52-6a57-4c8b-93a8-2f9f3f1d9c44"],

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hub.access import Access
 from hub.api.docs import DocsPolicy
 from hub.api.origins import is_named, is_own
-from hub.api.problems import MEDIA_TYPE, example, hub_error_response
+from hub.api.problems import MEDIA_TYPE, Defects, example, hub_error_response
 from hub.api.uploads import PAGE_UPLOAD, UploadGate, is_api, path_of
 from hub.errors import Forbidden, HubError
 from hub.service import Hub
@@ -43,6 +43,7 @@ def protect(app: FastAPI, hub: Hub) -> None:
     app.add_middleware(UploadGate, hub=hub)
     app.add_middleware(Gate, access=hub.access, origins=origins)
     app.add_middleware(DocsPolicy)
+    app.add_middleware(Defects)
     if origins:
         app.add_middleware(
             OtherSites,

@@ -10,25 +10,34 @@ from typing import Any, ParamSpec, TypeVar
 from anyio import CapacityLimiter, fail_after, to_thread
 from anyio.lowlevel import RunVar
 
+from hub.errors import Busy
 from hub.jobs.rows import database_away
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def server_busy() -> Busy:
+    """The error for a call that would wait long behind others that are long themselves."""
+    return Busy("server_busy", "Calls that take long are in the way; please try again in a moment.", retry_after=10)
+
+
 class Lane:
     """So many threads at most, for one sort of call; further calls wait for their turn without one."""
 
-    def __init__(self, name: str, threads: int, *, patience: float = math.inf) -> None:
-        """patience: after so many seconds without a turn a call is refused."""
+    def __init__(
+        self, name: str, threads: int, *, patience: float = math.inf, refusal: Callable[[], Busy] = server_busy
+    ) -> None:
+        """patience: after so many seconds without a turn a call is refused; refusal: what it is told then."""
         self._threads = threads
         self._patience = patience
+        self._refusal = refusal
         self._limiter: RunVar[CapacityLimiter] = RunVar(name)
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `call` returns, called on a thread of this lane.
 
-        Raises Busy (`database_unavailable`, which is all that a lane with little patience can wait for).
+        Raises Busy when no turn came in time.
         """
         limiter = self._of_this_loop()
         turn = object()
@@ -36,7 +45,7 @@ class Lane:
             with fail_after(self._patience):
                 await limiter.acquire_on_behalf_of(turn)
         except TimeoutError:
-            raise database_away() from None
+            raise self._refusal() from None
         try:
             return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=CapacityLimiter(1))
         finally:
@@ -62,8 +71,8 @@ class Lane:
 
 STATUS = Lane("status", 8)
 """Reads of the jobs table: milliseconds, whoever writes to it meanwhile."""
-SIGNS = Lane("signs", 4, patience=5)
-"""Heartbeats and confirmations: small writes of the jobs table, which wait where it is locked."""
+SIGNS = Lane("signs", 4, patience=5, refusal=database_away)
+"""Heartbeats and confirmations: small writes of the jobs table, which wait only where it is locked."""
 CHANGES = Lane("changes", 8)
 """Cancelling, and small files to be deleted: a moment."""
 RESULTS = Lane("results", 8)
@@ -72,5 +81,7 @@ SUBMISSIONS = Lane("submissions", 40)
 """Uploads to be copied, flushed and looked at: seconds."""
 PREVIEWS = Lane("previews", 8)
 """Photos to be decoded while somebody waits; more would only stand in the decoder's own line."""
-UPKEEP = Lane("upkeep", 8)
+USAGE = Lane("usage", 2, patience=30)
+"""Folders to be looked through: long only where there are very many files."""
+UPKEEP = Lane("upkeep", 8, patience=30)
 """What waits for runs to end, files to go and models to load: up to minutes."""

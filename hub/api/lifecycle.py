@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query
 from starlette.exceptions import HTTPException
 
 from hub.api.dependencies import EXAMPLE_ID, CallerOf, HubOf, visible_task
-from hub.api.lanes import SIGNS, UPKEEP
-from hub.api.problems import BAD_BODY, DATABASE_AWAY, example, missing_field, problems, wrong_switch
+from hub.api.lanes import SIGNS, UPKEEP, USAGE
+from hub.api.problems import BAD_BODY, DATABASE_AWAY, SERVER_BUSY, example, missing_field, problems, wrong_switch
 from hub.api.schemas_lifecycle import CacheCleared, CacheStatus, Confirmation, Heartbeat, ResultToConfirm, TaskToKeep
 from hub.api.submission import NO_SUCH_TASK
 from hub.jobs.model import Kind
@@ -52,8 +52,8 @@ async def task_heartbeat(hub: HubOf, caller: CallerOf, body: TaskToKeep) -> Hear
     return Heartbeat(message="Heartbeat received.")
 
 
-@router.get("/cache_status", summary="What tasks take on the disk", responses=problems(DATABASE_AWAY))
-@UPKEEP.endpoint
+@router.get("/cache_status", summary="What tasks take on the disk", responses=problems(SERVER_BUSY, DATABASE_AWAY))
+@USAGE.endpoint
 def cache_status(hub: HubOf) -> CacheStatus:
     """Results, uploads and working folders, by kind."""
     return CacheStatus.model_validate(asdict(hub.lifecycle.usage()))
@@ -62,7 +62,9 @@ def cache_status(hub: HubOf) -> CacheStatus:
 @router.post(
     "/clear_cache",
     summary="Delete what is no longer needed",
-    responses=problems(example(400, "bad_request", NOTHING_CHOSEN), wrong_switch("clear_images"), DATABASE_AWAY),
+    responses=problems(
+        example(400, "bad_request", NOTHING_CHOSEN), wrong_switch("clear_images"), SERVER_BUSY, DATABASE_AWAY
+    ),
 )
 @UPKEEP.endpoint
 def clear_cache(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from collections.abc import Collection, Coroutine
 from contextlib import ExitStack
 from typing import Any
@@ -29,8 +28,6 @@ router = APIRouter()
 
 KEY_SECONDS = 10.0
 """How long a client may take to send its key."""
-IDLE_SECONDS = 60.0
-"""How long a place is kept for a client that sends nothing."""
 SEND_SECONDS = 20.0
 """How long a client may take to read an answer."""
 FAREWELL_SECONDS = 0.5
@@ -81,7 +78,6 @@ class _Socket:
         self._hello: LiveOptions | None = None
         self._sending = asyncio.Lock()
         self._pace = Pace(hub.settings.live_max_mb_per_second * 1e6)
-        self._heard = time.monotonic()
 
     async def serve(self) -> None:
         """Talk to the client until either side has had enough."""
@@ -104,7 +100,7 @@ class _Socket:
         try:
             message = await self._admit()
             with self._hub.live.open() as session:
-                await _first_of(self._listen(session, message), self._answer(session))
+                await _first_of(self._listen(session, message), self._answer(session), self._dismissed(session))
         except Unauthorized as error:
             raise _Farewell(KEY_REFUSED, error) from error
         except (Busy, TooManyRequests) as error:
@@ -142,34 +138,28 @@ class _Socket:
 
     async def _listen(self, session: LiveSession, message: str | bytes | None) -> None:
         """Pass on what the client sends, until it is gone. All is read at once, so that the newest frame is known."""
-        self._heard = time.monotonic()
         while True:
             if message is not None:
                 try:
                     await self._take(session, message)
-                    self._heard = time.monotonic()
                 except HubError as error:
                     await self._send_error(error)
                 await self._pace.keep(len(message))
-            message = await self._next(session)
+            message = await self._receive()
 
-    async def _next(self, session: LiveSession) -> str | bytes:
-        while True:
-            try:
-                async with asyncio.timeout(max(0.0, self._heard + IDLE_SECONDS - time.monotonic())):
-                    return await self._receive()
-            except TimeoutError:
-                if not session.busy:
-                    reason = f"No frame came for {IDLE_SECONDS:.0f} seconds; please connect again."
-                    raise _Farewell(DONE, HubError("idle", reason)) from None
-                self._heard = time.monotonic()
+    async def _dismissed(self, session: LiveSession) -> None:
+        await session.dismissed()
+        raise _Farewell(
+            DONE, HubError("idle", "Another client needed this place, which lay idle; please connect again.")
+        )
 
     async def _take(self, session: LiveSession, message: str | bytes) -> None:
         """Offer a frame, or take new options; raises HubError."""
         if isinstance(message, bytes):
             if self._hello is None:
                 raise InvalidInput(
-                    "no_hello", 'Before binary frames send a text message with the options: {"mode": "binary"}.'
+                    "no_hello",
+                    'Before binary frames send a text message with the options, as in {"task_type": "denoise"}.',
                 )
             session.offer(LiveFrame(self._hello, message))
             return
@@ -177,18 +167,15 @@ class _Socket:
             session.offer(message)
             return
         read = Message.read(message)
-        if read.image_b64 is None and (read.mode == "binary" or (read.mode is None and self._hello is not None)):
-            self._hello, installed = await session.check(read.options)
-            ready = {
-                "ready": True,
-                **self._hello.model_dump(),
-                "installed": installed,
-                **self._hub.live.limits(),
-                "idle_seconds": IDLE_SECONDS,
-            }
-            await self._send(json.dumps(ready))
-        else:
+        if not read.is_hello:
             session.offer(read.frame)
+            return
+        self._hello, installed = await session.check(read.options)
+        # Who does not know of modes expects nothing but pictures.
+        if read.mode is not None:
+            hello = self._hello.model_dump()
+            ready = {"ready": True, **hello, "installed": installed, **self._hub.live.limits()}
+            await self._send(json.dumps(ready))
 
     async def _answer(self, session: LiveSession) -> None:
         """Send what is restored; the next frame is begun when this one has left: a slow reader delays only itself."""

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from hub.api.dependencies import CallerOf, HubOf, IdempotencyKey
 from hub.api.lanes import CHANGES, STATUS, UPKEEP
-from hub.api.problems import BAD_BODY, DATABASE_AWAY, example, problems
+from hub.api.problems import BAD_BODY, DATABASE_AWAY, SERVER_BUSY, example, problems
 from hub.api.schemas import TaskStarted
 from hub.api.schemas_models import (
     ChosenModels,
@@ -69,6 +69,7 @@ def loaded_models_status(hub: HubOf) -> LoadedModels:
         _NO_BODY,
         _UNKNOWN_MODEL,
         example(503, "models_loading", "Other models are being loaded; try again in a moment."),
+        SERVER_BUSY,
     ),
 )
 @UPKEEP.endpoint

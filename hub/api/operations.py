@@ -28,6 +28,7 @@ class Checks(BaseModel):
 
     models: Check = Field(description="A model can be used: its file is there and readable, or can be downloaded.")
     queue: Check = Field(description="Jobs are accepted: the hub runs, is not stopping, and the queue has room.")
+    engine: Check = Field(description="What restores photos and clips runs, or was not needed yet.")
     database: Check = Field(description="The jobs database answers.")
     disk: Check = Field(description="`HUB_MIN_FREE_MB` are free for uploads and for results.")
 

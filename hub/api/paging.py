@@ -6,9 +6,9 @@ import base64
 import binascii
 import math
 
-from hub.api.dependencies import EXAMPLE_ID, is_task_id
+from hub.api.dependencies import EXAMPLE_ID
 from hub.errors import InvalidInput
-from hub.jobs.model import Job
+from hub.jobs.model import Job, is_job_id
 
 CURSOR_MESSAGE = "before must be the `next` of an earlier page, exactly as it was given."
 
@@ -25,7 +25,7 @@ def place_of(cursor: str) -> tuple[float, str]:
         place = float(created), job_id.decode("ascii")
     except (ValueError, binascii.Error) as error:
         raise InvalidInput("invalid_cursor", CURSOR_MESSAGE) from error
-    if not (math.isfinite(place[0]) and is_task_id(place[1])):
+    if not (math.isfinite(place[0]) and is_job_id(place[1])):
         raise InvalidInput("invalid_cursor", CURSOR_MESSAGE)
     return place
 

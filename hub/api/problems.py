@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.disk import disk_full
 from hub.errors import (
@@ -178,6 +179,7 @@ def problems(*examples: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 _FRAMEWORK_CANNOT_PARSE = "There was an error parsing the body"
 BAD_BODY = example(400, "bad_request", "The body cannot be read; send what Content-Type says, such as JSON in UTF-8.")
 INTERNAL_ERROR = example(500, "internal_error", "The hub failed to answer; its log says why.")
+SERVER_BUSY = example(503, "server_busy", "Calls that take long are in the way; please try again in a moment.")
 DATABASE_AWAY = example(503, "database_unavailable", "The jobs database does not answer; please try again later.")
 
 
@@ -245,14 +247,39 @@ def _explain(field: Mapping[str, Any]) -> str:
     return f"{'.'.join(map(str, name)) or place}: {field['msg']}"
 
 
-async def _on_defect(request: Request, error: Exception) -> JSONResponse:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem_response(500, "internal_error", INTERNAL_ERROR["value"]["detail"])
+class Defects:
+    """ASGI middleware that answers 500 to what no handler expects, and logs it.
+
+    The framework's own handler of such errors stands outside of every middleware, where an answer is neither counted
+    nor given its headers. Once an answer has begun, the server is left to log the error and break the connection off.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        except Exception:
+            if begun:
+                raise
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            detail = INTERNAL_ERROR["value"]["detail"]
+            await problem_response(500, "internal_error", detail)(scope, receive, send)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Make every error of `app` a problem document."""
+    """Make every error of `app` that is expected a problem document; `Defects` sees to the others."""
     app.add_exception_handler(HubError, _on_hub_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(Exception, _on_defect)

@@ -8,10 +8,11 @@ from contextlib import nullcontext
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hub.jobs.model import JOB_ID
 from hub.logs import task_context
 from hub.service import Hub
 
-_TASK = re.compile(r"/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:/|$)")
+_TASK = re.compile(f"/({JOB_ID})(?:/|$)")
 
 
 class RequestNotes:

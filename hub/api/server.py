@@ -68,6 +68,11 @@ class HubServer(uvicorn.Server):
 def serve(application: FastAPI, settings: Settings, host: str, port: int) -> int:
     """Serve until a signal says otherwise; returns the exit status."""
     allow_many_files()
+    if settings.trusted_proxies == ["*"]:
+        log.warning(
+            "HUB_TRUSTED_PROXIES is *: the first address in X-Forwarded-For is believed, which clients can write "
+            "themselves, unless every request passes a proxy that replaces the header. Rather name the proxies."
+        )
     config = uvicorn.Config(
         application,
         host=host,

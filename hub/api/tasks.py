@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from hub.api.dependencies import CallerOf, HubOf, VisibleTask
 from hub.api.lanes import CHANGES, STATUS, UPKEEP
 from hub.api.paging import CURSOR_MESSAGE, EXAMPLE_CURSOR, cursor_of, place_of
-from hub.api.problems import DATABASE_AWAY, example, problems
+from hub.api.problems import DATABASE_AWAY, SERVER_BUSY, example, problems
 from hub.api.schemas import VideoStatus, any_status, video_status
 from hub.api.schemas_tasks import AnyFinishedStatus, AnyTask, TaskPage, described
 from hub.api.submission import QUEUE_FULL, TASK_PROBLEMS
@@ -112,6 +112,7 @@ async def cancel_task(hub: HubOf, task: VisibleTask) -> object:
             task_status="cancelled",
         ),
         QUEUE_FULL,
+        SERVER_BUSY,
     ),
 )
 async def resume_task(hub: HubOf, task: VisibleTask) -> VideoStatus:
@@ -131,6 +132,7 @@ async def resume_task(hub: HubOf, task: VisibleTask) -> VideoStatus:
     responses=problems(
         *TASK_PROBLEMS,
         example(503, "task_still_stopping", "The task is still stopping; please try again a little later."),
+        SERVER_BUSY,
     ),
 )
 async def delete_task(hub: HubOf, task: VisibleTask) -> None:

@@ -27,7 +27,7 @@ UPLOADS = ("/api/process_", "/api/generate_preview", PAGE_UPLOAD)
 
 
 @dataclass(frozen=True)
-class Pace:
+class UploadPace:
     """How fast a body must come in; slower than any line that people use.
 
     silence: seconds until the next bytes at most.
@@ -62,10 +62,10 @@ class UploadGate:
     worker; but it holds a socket and a file, hence `pace`.
     """
 
-    def __init__(self, app: ASGIApp, hub: Hub, pace: Pace | None = None) -> None:
+    def __init__(self, app: ASGIApp, hub: Hub, pace: UploadPace | None = None) -> None:
         self.app = app
         self.hub = hub
-        self.pace = pace or Pace()
+        self.pace = pace or UploadPace()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

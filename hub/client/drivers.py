@@ -162,5 +162,6 @@ class _ReadAside(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         chunks = iter(self._body)
-        while chunk := await asyncio.to_thread(next, chunks, b""):
+        # An empty form field makes an empty chunk, which does not end the body.
+        while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
             yield chunk

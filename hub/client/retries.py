@@ -56,10 +56,10 @@ def broken(error: httpx.TransportError) -> Unreachable:
     return failure
 
 
-def ask(call: Call, patience: float, *, retried: frozenset[int] = RETRIED) -> Flow[httpx.Response]:
+def ask(call: Call, patience: float) -> Flow[httpx.Response]:
     """The answer to a call that may be repeated, once there is one.
 
-    patience: seconds for which lost connections and `retried` statuses are tried again.
+    patience: seconds for which lost connections and answers that may change (RETRIED) are tried again.
     Raises Refused and Unreachable.
     """
     trying = Patience(patience)
@@ -76,7 +76,7 @@ def ask(call: Call, patience: float, *, retried: frozenset[int] = RETRIED) -> Fl
                 return response
             refused = refusal(response)
             refused.unsure = unsure
-            if response.status_code not in retried:
+            if response.status_code not in RETRIED:
                 raise refused
             unsure = unsure or response.status_code in _LOST
             failure = refused

@@ -94,8 +94,8 @@ def fail(tiles: Iterable[Tile], error: Callable[[], Exception]) -> None:
 
 
 def settle(tile: Tile, outcome: NDArray[Any] | Exception) -> None:
-    """Give a tile's owner its result or its error, unless nobody awaits it any more."""
-    if not tile.future.set_running_or_notify_cancel():
+    """Give a tile's owner its result or its error, unless he has one already or awaits none any more."""
+    if tile.future.done() or not tile.future.set_running_or_notify_cancel():
         return
     if isinstance(outcome, Exception):
         tile.future.set_exception(outcome)

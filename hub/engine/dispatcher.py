@@ -21,6 +21,9 @@ from uformer.backends import Backend, OutOfMemory
 
 log = logging.getLogger(__name__)
 
+PAUSE_SECONDS = 1.0
+"""After an error of the engine itself, which may come again at once."""
+
 
 class Dispatcher:
     """Runs the tiles of all lanes, batch by batch, in one thread; its other methods may be called from any.
@@ -48,16 +51,16 @@ class Dispatcher:
         self._counters = Counters()
         self._thread: threading.Thread | None = None
         self._accepting = False
-        # Of the engine's thread alone: the batches that have begun, each interrupted by the next; whether one of them
-        # left too little memory for another; and what went wrong while one was interrupted.
+        # Of the engine's thread alone: the batches that have begun, each interrupted by the next, and whether they are
+        # to end before another begins, since it did not fit beside them or the engine failed inside one of them.
         self._running: list[Running] = []
-        self._cramped = False
-        self._failure: Exception | None = None
+        self._undisturbed = False
 
     @property
     def running(self) -> bool:
-        """Whether tiles are accepted."""
-        return self._accepting
+        """Whether tiles are accepted, and run."""
+        thread = self._thread
+        return self._accepting and thread is not None and thread.is_alive()
 
     def start(self) -> None:
         """Start the thread; does nothing while it runs."""
@@ -133,28 +136,29 @@ class Dispatcher:
         return self._sizer.capacity(kind, budget)
 
     def _loop(self) -> None:
-        step_back()
-        self._cramped, self._failure = False, None
         try:
-            while self._step():
-                pass
+            step_back()
+            while self._accepting:
+                try:
+                    self._step()
+                except Exception:
+                    log.exception("An error of the engine; it goes on.")
+                    with self._work:
+                        self._work.wait_for(lambda: not self._accepting, PAUSE_SECONDS)
         finally:
             with self._work:
                 self._accepting = False
                 tiles = [tile for lane in self._queue.lanes() for tile in lane.drop()]
             fail(tiles, EngineStopped)
 
-    def _step(self) -> bool:
-        """Wait for tiles and run one batch; False once told to stop."""
+    def _step(self) -> None:
+        """Wait for tiles and run one batch; none once told to stop."""
         with self._work:
             self._work.wait_for(lambda: self._queue or not self._accepting)
             if not self._accepting:
-                return False
+                return
+        self._undisturbed = False
         self._run_next()
-        self._cramped = False
-        if self._failure is not None:
-            raise self._failure
-        return True
 
     def _run_next(self) -> bool:
         """Run the batch whose turn it is; False if that is none, or the one that has begun."""
@@ -162,21 +166,23 @@ class Dispatcher:
         with self._work:
             lanes = [lane for lane in self._queue.lanes() if lane]
         self._drop_cancelled(lanes)
-        with self._work:
-            batch = self._queue.next_batch(self._capacity, self._sizer.tile_ms, running)
-            if not batch:
-                return False
-            room = 1 if batch[0].alone else self._capacity(batch[0].kind)
-            try:
+        batch: list[Tile] = []
+        try:
+            with self._work:
+                batch = self._queue.next_batch(self._capacity, self._sizer.tile_ms, running)
+                if not batch:
+                    return False
+                room = 1 if batch[0].alone else self._capacity(batch[0].kind)
                 # The waiting tile's session held the model until now; the batch holds it on, should the session close.
                 model = self._pool.pin(batch[0].kind.model)
-            except BaseException:
-                fail(batch, EngineStopped)
-                raise
-        try:
-            context_of(batch).run(self._run, model.backend, batch, room)
-        finally:
-            self._pool.unpin(model)
+            try:
+                context_of(batch).run(self._run, model.backend, batch, room)
+            finally:
+                self._pool.unpin(model)
+        except BaseException as error:
+            failure = error if isinstance(error, Exception) else EngineStopped()
+            fail(batch, lambda: failure)
+            raise
         return True
 
     def _contested(self, running: Running) -> bool:
@@ -194,12 +200,13 @@ class Dispatcher:
             self._charge(interrupted)
             while self._overtaken(interrupted) and self._run_next():
                 pass
-        except Exception as error:  # noqa: BLE001 - raised as soon as the interrupted batches have ended
-            self._failure = error
+        except BaseException:
+            log.exception("An error of the engine while a batch was interrupted; it goes on.")
+            self._undisturbed = True
         interrupted.since = self._clock()
 
     def _overtaken(self, running: Running) -> bool:
-        if self._cramped or self._failure is not None:
+        if self._undisturbed:
             return False
         with self._work:
             return self._accepting and self._queue.overtakes(running.priority)
@@ -230,15 +237,12 @@ class Dispatcher:
         try:
             outcome = attempt(backend, [tile.pixels for tile in batch], self._give_way, likely=self._contested(running))
             self._charge(running)
-        except BaseException:
-            fail(batch, EngineStopped)
-            raise
         finally:
             self._running.pop()
         seconds = running.seconds
         # What does not fit beside an interrupted batch may fit once that has ended.
         crowded = isinstance(outcome, OutOfMemory) and count == 1 and bool(self._running)
-        self._cramped |= crowded
+        self._undisturbed |= crowded
         with self._work:
             self._counters = self._counters.after(outcome, count, room, seconds)
             if isinstance(outcome, OutOfMemory):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from hub.results import FileStore
 from hub.uploads import CHUNK_BYTES, Readable
 
 FIRST_GUESS_SECONDS = 10.0
+KEY_PATTERN = f"[ -~]{{1,{LONGEST_KEY}}}"
+"""What an idempotency key looks like, here and in the API's description of the header."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Idempotency:
     request: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        if not (0 < len(self.key) <= LONGEST_KEY and self.key.isascii() and self.key.isprintable()):
+        if not re.fullmatch(KEY_PATTERN, self.key):
             message = f"An idempotency key has 1 to {LONGEST_KEY} printable ASCII characters, such as a UUID."
             raise InvalidInput("invalid_idempotency_key", message)
 

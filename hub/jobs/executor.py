@@ -30,12 +30,13 @@ class LocalExecutor:
     def __init__(self, workers: int) -> None:
         if workers < 1:
             raise ValueError(f"An executor needs at least one worker, not {workers}.")
-        self._workers = workers
-        self._threads: list[threading.Thread] = []
         self._calls: deque[Callable[[], object]] = deque()
-        self._idle = 0
         self._closed = False
         self._changed = threading.Condition()
+        # All at once: a system that gives no more threads is met at the hub's start, not when a job waits for one.
+        self._threads = [threading.Thread(target=self._work, name=f"job-{n}", daemon=True) for n in range(workers)]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, run: Callable[[], object]) -> None:
         """Call `run` as soon as a worker is free. Raises RuntimeError after shutdown."""
@@ -43,14 +44,6 @@ class LocalExecutor:
             if self._closed:
                 raise RuntimeError("The executor is shut down.")
             self._calls.append(run)
-            if self._idle < len(self._calls) and len(self._threads) < self._workers:
-                thread = threading.Thread(target=self._work, name=f"job-{len(self._threads)}", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:  # The system gives no more threads; others, or that of the next call, take it.
-                    logger.exception("No further thread could be started for a job.")
-                else:
-                    self._threads.append(thread)
             self._changed.notify()
 
     def shutdown(self, timeout: float) -> None:
@@ -74,9 +67,5 @@ class LocalExecutor:
 
     def _next(self) -> Callable[[], object] | None:
         with self._changed:
-            self._idle += 1
-            try:
-                self._changed.wait_for(lambda: self._calls or self._closed)
-            finally:
-                self._idle -= 1
+            self._changed.wait_for(lambda: self._calls or self._closed)
             return self._calls.popleft() if self._calls else None

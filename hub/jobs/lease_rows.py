@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, func, or_, select, update
 
 from hub.errors import NotFound
 from hub.jobs.model import Job, Kind, Status
-from hub.jobs.rows import IDS_PER_QUERY, job_of, portions
+from hub.jobs.rows import IDS_PER_QUERY, job_of, jobs_of, portions
 from hub.jobs.store import JobStore
 from hub.jobs.table import JOBS
 from hub.leases import LeaseTerms
@@ -63,7 +63,7 @@ class LeaseRows:
         last = ""
         while True:
             with self._store.begin() as connection:
-                jobs = [job_of(row) for row in connection.execute(query.where(JOBS.c.id > last))]
+                jobs = [*jobs_of(connection.execute(query.where(JOBS.c.id > last)))]
             if not jobs:
                 return
             yield jobs

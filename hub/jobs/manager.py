@@ -60,7 +60,8 @@ class JobManager:
         )
         self._started = False
         self._stopped = False
-        self._reopening = JobLocks()  # Held by whoever changes a finished job: replaces, resumes or deletes it.
+        # Held by whoever replaces, resumes or deletes a job; never by a run, whose end they may wait for.
+        self._reopening = JobLocks()
         self._replacing = threading.Lock()
 
     def start(self) -> None:
@@ -196,9 +197,10 @@ class JobManager:
         self._admission.check_open()
         job = self._store.get(job_id)
         check_resumable(job, self._files)
-        self._runs.await_end(job_id, SETTLE_SECONDS)  # The failed run is ending; two of one job must never meet.
         with self._reopening.hold(job_id):
             check_resumable(self._store.get(job_id), self._files)
+            # The failed run may still be ending; two of one job must never meet, so nobody resumes it meanwhile.
+            self._runs.await_end(job_id, SETTLE_SECONDS)
             self._admission.readmit(job)
         self._runner.call(job.kind)
         return self.view(job_id)
@@ -208,14 +210,11 @@ class JobManager:
 
         Raises NotFound, or Busy if its run does not end within `timeout` seconds.
         """
-        while True:
+        with self._reopening.hold(job_id):
             job = self.cancel(job_id).job
             self._runs.await_end(job_id, timeout)
-            with self._reopening.hold(job_id):
-                if self._store.statuses([job_id]).get(job_id, Status.CANCELLED).finished:  # Else it was resumed.
-                    self._store.delete(job_id)  # First: a crash then leaves files without a job, and never the reverse.
-                    self._files.delete(job)
-                    return
+            self._store.delete(job_id)  # First: a crash then leaves files without a job, and never the reverse.
+            self._files.delete(job)
 
     def collect(self, job: Job) -> bool:
         """Delete a finished job's row and files, if it still is as `job` says and nobody reads them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
 import uuid
@@ -11,6 +12,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
+
+JOB_ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""How the id of a job looks, as a regular expression."""
+
+
+def is_job_id(word: str) -> bool:
+    """Whether the id of a job may look so."""
+    return re.fullmatch(JOB_ID, word) is not None
 
 
 class Kind(StrEnum):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, func, select, tuple_
+from sqlalchemy import Connection, Engine, Result, Row, Select, func, select, tuple_
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -14,9 +15,13 @@ from hub.errors import Busy, NotFound
 from hub.jobs.model import Job, Kind, Status
 from hub.jobs.table import JOBS
 
+logger = logging.getLogger(__name__)
+
 IDS_PER_QUERY = 500  # Databases bound the parameters of one statement.
 DEFECTS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """What a database says of a statement that it will never take; all else may pass."""
+UNREADABLE = (ValueError, LookupError)
+"""What is raised for a row whose JSON is none, or whose kind or status is unknown."""
 
 
 def database_away() -> Busy:
@@ -63,7 +68,7 @@ class JobRows:
         if before is not None:
             query = query.where(tuple_(JOBS.c.created_at, JOBS.c.id) < before)
         with self.begin() as connection:
-            return [job_of(row) for row in connection.execute(query)]
+            return [*jobs_of(connection.execute(query))]
 
     def keyed(self, owner: str, key: str) -> Job | None:
         """The job that its owner sent with this idempotency key, if there is one."""
@@ -76,7 +81,7 @@ class JobRows:
         """All jobs that wait or run, in order of their turn."""
         waiting = JOBS.c.status.in_([Status.PENDING, Status.PROCESSING])
         with self.begin() as connection:
-            return [job_of(row) for row in connection.execute(select(JOBS).where(waiting).order_by(JOBS.c.turn))]
+            return [*jobs_of(connection.execute(select(JOBS).where(waiting).order_by(JOBS.c.turn)))]
 
     def statuses(self, job_ids: Collection[str]) -> dict[str, Status]:
         """The status of each of these jobs that is known."""
@@ -84,7 +89,7 @@ class JobRows:
             return {
                 row.id: row.status
                 for ids in portions(job_ids)
-                for row in connection.execute(select(JOBS.c.id, JOBS.c.status).where(JOBS.c.id.in_(ids)))
+                for row in readable(connection.execute(select(JOBS.c.id, JOBS.c.status).where(JOBS.c.id.in_(ids))))
             }
 
     def waiting_count(self, kind: Kind | None = None) -> int:
@@ -103,9 +108,9 @@ class JobRows:
         """Those of these jobs that are known, in no order."""
         with self.begin() as connection:
             return [
-                job_of(row)
+                job
                 for ids in portions(job_ids)
-                for row in connection.execute(select(JOBS).where(JOBS.c.id.in_(ids)))
+                for job in jobs_of(connection.execute(select(JOBS).where(JOBS.c.id.in_(ids))))
             ]
 
     def positions(self, job_ids: Collection[str]) -> dict[str, int]:
@@ -121,15 +126,9 @@ class JobRows:
 
     def counts(self) -> dict[tuple[Kind, Status], int]:
         """How many jobs of each kind are in each status; where there are none, nothing is told."""
-        query = select(JOBS.c.kind, JOBS.c.status, func.count()).group_by(JOBS.c.kind, JOBS.c.status)
+        query = select(JOBS.c.kind, JOBS.c.status, func.count().label("number")).group_by(JOBS.c.kind, JOBS.c.status)
         with self.begin() as connection:
-            return {(kind, status): count for kind, status, count in connection.execute(query)}
-
-    def waiting_since(self) -> dict[Kind, float]:
-        """When the first in the queue of each kind was sent or resumed, in Unix seconds; kinds with a queue only."""
-        query = select(JOBS.c.kind, func.min(JOBS.c.turn)).where(JOBS.c.status == Status.PENDING).group_by(JOBS.c.kind)
-        with self.begin() as connection:
-            return {kind: turn / 1e9 for kind, turn in connection.execute(query)}
+            return {(row.kind, row.status): row.number for row in readable(connection.execute(query))}
 
 
 def portions(job_ids: Collection[str]) -> Iterator[list[str]]:
@@ -147,6 +146,24 @@ def fetch(connection: Connection, job_id: str) -> Job:
     if row is None:
         raise NotFound("task_not_found", f"There is no task {job_id!r}.")
     return job_of(row)
+
+
+def jobs_of(rows: Result[Any]) -> Iterator[Job]:
+    """The jobs that whole rows are, as far as they can be read."""
+    return map(job_of, readable(rows))
+
+
+def readable(rows: Result[Any]) -> Iterator[Row[Any]]:
+    """Rows; one that cannot be read is left out, with a line in the log."""
+    while True:
+        try:
+            row = rows.fetchone()
+        except UNREADABLE as error:
+            logger.warning("A row of the jobs table cannot be read and is left out: %s", error)
+            continue
+        if row is None:
+            return
+        yield row
 
 
 def job_of(row: Row[Any]) -> Job:

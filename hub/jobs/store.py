@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict, NotFound
 from hub.jobs.model import TRANSITIONS, Job, Kind, Status
-from hub.jobs.rows import JobRows, count_pending, database_away, fetch
+from hub.jobs.rows import UNREADABLE, JobRows, count_pending, database_away, fetch
 from hub.jobs.table import JOBS, LOCK_WAIT_MS, open_database
+
+logger = logging.getLogger(__name__)
 
 
 class Changes(TypedDict, total=False):
@@ -59,6 +62,8 @@ class JobStore(JobRows):
             try:
                 connection.execute(JOBS.insert().values(values))
             except IntegrityError as error:
+                if job.idempotency_key is None:
+                    raise
                 raise Conflict("idempotency_key_taken", "There is a task with this idempotency key.") from error
             fits = _fits(connection, limit)
             if not fits:
@@ -147,6 +152,19 @@ class JobStore(JobRows):
                 )
             except (Conflict, NotFound):
                 continue  # Cancelled, deleted or taken by another worker since; look again.
+            except UNREADABLE:  # Damaged from outside; those behind it are not to wait for ever.
+                logger.exception("Job %s: its row cannot be read.", row.id)
+                self._give_up(row.id)
+
+    def _give_up(self, job_id: str) -> None:
+        """Let a pending job whose row cannot be read fail, as one that can be read again."""
+        words = {"error_code": "internal_error", "error": "The task's entry in the hub's database is damaged."}
+        with self.begin() as connection:
+            connection.execute(
+                update(JOBS)
+                .where(JOBS.c.id == job_id, JOBS.c.status == Status.PENDING)
+                .values(**words, status=Status.FAILED, finished_at=time.time(), spec={}, result=None)
+            )
 
     def forgive(self, job_id: str) -> None:
         """Count the runs of a running job from its present one on; nothing happens if it does not run."""

@@ -14,7 +14,10 @@ OPTIONS_BYTES = 1 << 14
 
 
 class Message(LiveOptions):
-    """A text message: a frame, or the hello of the binary mode."""
+    """A text message: a frame, or the hello of the binary mode, which has no `image_b64`.
+
+    mode: a hello that has one is answered.
+    """
 
     mode: Literal["binary", "json"] | None = None
     image_b64: str | None = None
@@ -35,6 +38,11 @@ class Message(LiveOptions):
             raise InvalidInput("invalid_message", "The message holds characters that do not exist.") from error
 
     @property
+    def is_hello(self) -> bool:
+        """Whether it holds options alone, for frames that come as bytes."""
+        return "image_b64" not in self.model_fields_set
+
+    @property
     def options(self) -> LiveOptions:
         """What is chosen."""
         return LiveOptions.model_construct(**self.model_dump(include=set(LiveOptions.model_fields)))
@@ -45,7 +53,7 @@ class Message(LiveOptions):
         if self.image_b64 is None:
             raise InvalidInput(
                 "no_image",
-                'A message holds a frame in "image_b64", or options and "mode": "binary" before binary frames.',
+                'A message holds a frame in "image_b64", or has no such field and holds options for binary frames.',
             )
         return LiveFrame(self.options, self.image_b64)
 

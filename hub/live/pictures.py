@@ -2,8 +2,9 @@
 
 Frames are decoded in this process, though strangers' photos and clips are not: a child process would cost every frame
 several milliseconds, and the risk is bounded otherwise. Only the three formats that browsers make are taken, by
-Pillow's classes for them, after the header was read here: size in bytes and pixels, number of chunks, segments and
-scans are limited before a decoder runs.
+Pillow's classes for them, after `headers.py` read the file: size in bytes and pixels, number of chunks, segments and
+scans are limited, and what the picture does not need is taken out, before a decoder runs. Nothing ends a decoder that
+runs all the same.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from hub.errors import InvalidInput, TooLarge
-from hub.live.headers import damaged, read_header
+from hub.live.headers import damaged, read_frame
 from hub.media.metadata import ExifBlock
 from hub.media.pixels import stored_view, to_uint8, turns_sideways
 
 _READERS: dict[str, type[ImageFile.ImageFile]] = {"jpeg": JpegImageFile, "png": PngImageFile, "webp": WebPImageFile}
 _GREY = frozenset(("1", "L"))
 _MULTIPLE = 128
+# The orientation stands near the beginning of an EXIF block.
+_EXIF_BYTES = 1 << 16
 
 
 def from_base64(text: str) -> bytes:
@@ -50,12 +53,12 @@ def decode(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
     Raises InvalidInput (`empty_frame`, `damaged_frame`), UnsupportedMedia (`unsupported_format`), TooLarge
     (`too_many_pixels`, `too_long`).
     """
-    name, width, height = read_header(data)
+    kind, width, height, needed, exif = read_frame(data)
     _check_size(width, height, max_pixels)
     try:
-        with _READERS[name](io.BytesIO(data)) as image:
+        with _READERS[kind](io.BytesIO(needed)) as image:
             _check_same(image.size, (width, height))
-            orientation = _orientation(image)
+            orientation = _orientation(exif or image.info.get("exif"))
             pixels = _pixels(image)
     except InvalidInput:
         raise
@@ -118,11 +121,10 @@ def _check_same(pillows: tuple[int, int], ours: tuple[int, int]) -> None:
         raise damaged("its header and its picture disagree about the size")
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(block: object) -> int:
     """EXIF orientation, 1 to 8; 1 where the block is missing or damaged, since the picture itself may well be sound."""
-    block = image.info.get("exif")
     try:
-        return ExifBlock(block).orientation if isinstance(block, bytes) else 1
+        return ExifBlock(block[:_EXIF_BYTES]).orientation if isinstance(block, bytes) else 1
     except ValueError:
         return 1
 

@@ -29,6 +29,8 @@ FRAMES_AT_ONCE = 4
 """Frames worked on at once, so that some are decoded and encoded while others are in the network, and a GPU gets a
 batch. More would only grow old in the engine's queue, where no newer frame could take their place."""
 STOP_SECONDS = 5.0
+IDLE_SECONDS = 60.0
+"""How long a client keeps its place without frames when others want it."""
 
 
 class Live:
@@ -63,7 +65,7 @@ class Live:
         self._slots = Slots(FRAMES_AT_ONCE)
         self._tally = Tally()
         self._lock = threading.Lock()
-        self._clients = 0
+        self._sessions: set[LiveSession] = set()
 
     @property
     def max_frame_bytes(self) -> int:
@@ -72,34 +74,47 @@ class Live:
 
     @contextmanager
     def open(self) -> Iterator[LiveSession]:
-        """A place for one client while the context lasts; called in its event loop. Raises Busy (`live_full`)."""
+        """A place for one client while the context lasts; called in the event loop of all of them.
+
+        If there is none, the client that has been idle longest is dismissed, and loses its place at once. Raises Busy
+        (`live_full`) where nobody has been idle for IDLE_SECONDS.
+        """
         with self._lock:
-            most = self._settings.live_clients
-            if self._clients >= most or self.stopping.begun:
+            if self.stopping.begun or not self._has_place():
+                most = self._settings.live_clients
                 raise Busy("live_full", f"All {most} places for live frames are taken; please try again later.")
-            self._clients += 1
-        try:
             session = LiveSession(self._catalog, self._downloads, self._workers, self._slots, self._terms, self._tally)
-            try:
-                yield session
-            finally:
-                session.close()
+            self._sessions.add(session)
+        try:
+            yield session
         finally:
+            session.close()
             with self._lock:
-                self._clients -= 1
+                self._sessions.discard(session)
+
+    def _has_place(self) -> bool:
+        if len(self._sessions) < self._settings.live_clients:
+            return True
+        idlest = max(self._sessions, key=lambda session: session.idle_seconds)
+        if idlest.idle_seconds < IDLE_SECONDS:
+            return False
+        idlest.dismiss()
+        self._sessions.remove(idlest)
+        return True
 
     def limits(self) -> dict[str, Any]:
-        """What a client must know: formats, max_frame_kb, max_megapixels, max_fps."""
+        """What a client must know: formats, max_frame_kb, max_megapixels, max_fps, idle_seconds."""
         return {
             "formats": list(FORMATS),
             "max_frame_kb": self._settings.live_max_frame_kb,
             "max_megapixels": self._settings.live_max_megapixels,
             "max_fps": self._settings.live_max_fps,
+            "idle_seconds": IDLE_SECONDS,
         }
 
     def counters(self) -> dict[str, int]:
         """Now: clients, threads; since the start: frames_total (restored), dropped_total (for newer), failed_total."""
-        return {"clients": self._clients, "threads": self._workers.threads, **self._tally.counts()}
+        return {"clients": len(self._sessions), "threads": self._workers.threads, **self._tally.counts()}
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Have the clients leave, give their frames up, and wait for the threads; call it before the engine stops."""

@@ -92,12 +92,22 @@ class LiveSession:
         self._working = False
         self._closed = False
         self._next = 0.0
+        self._heard = time.monotonic()
+        self._dismissed = asyncio.Event()
         self._times: deque[float] = deque(maxlen=240)
 
     @property
-    def busy(self) -> bool:
-        """Whether a frame waits or is being restored."""
-        return self._working or self._offered.is_set()
+    def idle_seconds(self) -> float:
+        """For how long there has been nothing to do; 0 while a frame waits or is being restored."""
+        return 0.0 if self._working or self._offered.is_set() else time.monotonic() - self._heard
+
+    def dismiss(self) -> None:
+        """Have the client leave: another one has its place."""
+        self._dismissed.set()
+
+    async def dismissed(self) -> None:
+        """Wait until the client should leave."""
+        await self._dismissed.wait()
 
     def offer(self, frame: LiveFrame | str) -> None:
         """Put a frame in the place of the one that waits, if one does; raises TooLarge (`frame_too_large`).
@@ -114,6 +124,7 @@ class LiveSession:
         if dropped:
             self._tally.add("dropped_total")
         self._offered.set()
+        self._heard = time.monotonic()
 
     async def answer(self) -> RestoredFrame:
         """Wait for a frame and restore it; to be called again once the client has got the answer.
@@ -131,6 +142,7 @@ class LiveSession:
             return await asyncio.wrap_future(self._workers.submit(self._restore))
         finally:
             self._working = False
+            self._heard = time.monotonic()
             if self._frame is None:
                 self._offered.clear()
 
@@ -139,7 +151,9 @@ class LiveSession:
 
         Raises InvalidInput, Conflict (weights that cannot be had).
         """
-        return await asyncio.to_thread(self._check, options)
+        checked = await asyncio.to_thread(self._check, options)
+        self._heard = time.monotonic()
+        return checked
 
     def close(self) -> None:
         """Nobody waits for an answer any more."""

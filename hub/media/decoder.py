@@ -159,13 +159,21 @@ class PhotoDecoder:
             "max_pixels": self._max_pixels,
             "seconds": lane.seconds,
         }
+        descriptor = None if file is None else file.fileno()
         worker = lane.take()
         try:
-            worker = self._usable(worker)
-            reply = worker.ask(full, None if file is None else file.fileno(), lane.seconds)
-        except WorkerLostError as error:
-            lost, worker = worker, None
-            raise self._explain(lost, error, path, lane.seconds) from error
+            # A worker killed from outside says nothing of the file: it is asked for once more.
+            for last in (False, True):
+                try:
+                    worker = self._usable(worker)
+                    reply = worker.ask(full, descriptor, lane.seconds)
+                except WorkerLostError as error:
+                    lost, worker = worker, None
+                    reason = self._explain(lost, error, path, lane.seconds)
+                    if last or not error.killed:
+                        raise reason from error
+                else:
+                    break
         finally:
             lane.slots.put(worker)
         if "error" in reply:
@@ -198,6 +206,12 @@ class PhotoDecoder:
         self._drop(worker)
         if self._closed:
             return _stopping()
+        if error.killed:
+            logger.warning("decoder lost on %s (killed from outside)", path.name)
+            return Busy(
+                "decoder_lost",
+                "The process that reads photos was killed twice; the machine may be short of memory. Try again later.",
+            )
         if not started:
             logger.error("a photo decoder process ended before it could begin: %s", tail)
             return Busy("decoder_lost", "The process that reads photos ended before it could begin. Try again.")

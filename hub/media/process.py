@@ -22,11 +22,12 @@ _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
 class WorkerLostError(Exception):
-    """The process died or ran out of time."""
+    """The process died or ran out of time. killed: it was ended by SIGKILL, as by a system short of memory."""
 
-    def __init__(self, timed_out: bool) -> None:
+    def __init__(self, *, timed_out: bool, killed: bool = False) -> None:
         super().__init__()
         self.timed_out = timed_out
+        self.killed = killed
 
 
 def start_child(module: str, memory_bytes: int, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], socket.socket]:
@@ -89,7 +90,8 @@ class Worker:
         except TimeoutError as error:
             raise WorkerLostError(timed_out=self._ready) from error
         except (EOFError, OSError, ValueError, TypeError) as error:
-            raise WorkerLostError(timed_out=self._wait() == -signal.SIGXCPU) from error
+            status = self._wait()
+            raise WorkerLostError(timed_out=status == -signal.SIGXCPU, killed=status == -signal.SIGKILL) from error
         return reply
 
     def _wait(self) -> int | None:

@@ -144,10 +144,11 @@ def test_the_engine_is_told_once_it_is_there() -> None:
 
 def test_disk_live_sockets_and_the_process(tmp_path: Path) -> None:
     metrics = Metrics("1")
-    metrics.watch_disk({"results": tmp_path})
+    metrics.watch_disk({"gone": tmp_path / "gone", "results": tmp_path})
     metrics.watch_live(lambda: {"clients": 2, "frames_total": 7})
 
     assert value(metrics, "uformer_hub_disk_free_bytes", folder="results") > 0
+    assert ("uformer_hub_disk_free_bytes", frozenset({("folder", "gone")})) not in samples(metrics)
     assert value(metrics, "uformer_hub_live_clients") == 2
     assert value(metrics, "uformer_hub_live_frames_total") == 7
     if sys.platform == "linux":

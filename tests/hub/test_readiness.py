@@ -40,11 +40,12 @@ def readiness(
     settings: Settings,
     queue: Callable[[], str | None] = lambda: None,
     database: Callable[[], object] = lambda: 0,
+    engine: Callable[[], str | None] = lambda: None,
     can_fetch: Callable[[ModelEntry], bool] = lambda entry: False,
 ) -> Readiness:
     settings.data_dir.mkdir(exist_ok=True)
     settings.resolved_results_dir.mkdir(exist_ok=True)
-    return Readiness(settings, catalog_of(settings), queue=queue, database=database, can_fetch=can_fetch)
+    return Readiness(settings, catalog_of(settings), queue=queue, engine=engine, database=database, can_fetch=can_fetch)
 
 
 def failed(report: dict[str, Any]) -> dict[str, str]:
@@ -67,7 +68,7 @@ def test_looking_loads_no_torch(tmp_path: Path) -> None:
         "import sys; from hub.catalog import Catalog; from hub.settings import Settings;"
         "from hub.readiness import *; s = Settings(device='cpu'); check_start(s);"
         "c = Catalog(s.weights_dir, s.data_dir / 'weights'); check_models(s, c);"
-        "r = Readiness(s, c, queue=lambda: None, database=lambda: 0, can_fetch=bool).report();"
+        "r = Readiness(s, c, queue=lambda: None, engine=lambda: None, database=lambda: 0, can_fetch=bool).report();"
         "sys.exit('torch' in sys.modules or not r['ready'])"
     )
     environment = {"HUB_DATA_DIR": str(tmp_path / "data"), "HUB_MIN_FREE_MB": "0", "PATH": ""}

@@ -174,7 +174,10 @@ def test_nothing_but_results_resolves(files: FileStore, job: Job, tmp_path: Path
     (results / "link.txt").symlink_to(tmp_path / "secret.txt")
     (results / "folder").symlink_to(tmp_path)
     publish(files, job)
+    link = f"images/denoise/processed/1_a1b2c3d4_{'0' * 24}_enhanced_link.txt"
+    (results / link).symlink_to(tmp_path / "secret.txt")
     for path in (
+        f"/static_results/{link}",
         "/static_results/../secret.txt",
         "/static_results/%2e%2e/secret.txt",
         "/static_results/..%2fsecret.txt",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from hub.errors import InvalidInput
+from hub.keys import digest_of
 from hub.settings import CHECKOUT, Settings, read_settings
 
 
@@ -19,6 +21,20 @@ from hub.settings import CHECKOUT, Settings, read_settings
         ({"HUB_WHOLE_MEGAPIXELS": "0.05", "HUB_OVERLAP": "96"}, "must be at most half a tile, 64 pixels"),
         ({"HUB_PORT": "70000"}, "HUB_PORT"),
         ({"HUB_FETCH_URLS": "not json"}, "JSON"),
+        ({"HUB_API_KEYS": ","}, "HUB_API_KEYS: there is no key in it"),
+        ({"HUB_API_KEYS": "[]"}, "HUB_API_KEYS: there is no key in it"),
+        ({"HUB_OPERATOR_KEYS": " "}, "HUB_OPERATOR_KEYS: there is no key in it"),
+        ({"HUB_API_KEYS": "one-that-is-right,too-short"}, "at least 16 characters"),
+        *(
+            ({"HUB_API_KEYS": json.dumps([key])}, "a key consists of letters")
+            for key in (
+                "a key with its spaces",
+                "a-key-très-secrète",
+                "alice's-very-own-key",
+                "a=in-the-middle-of-it",
+                "three-at-the-end===",
+            )
+        ),
     ],
 )
 def test_what_cannot_work_is_named(environment: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,6 +42,18 @@ def test_what_cannot_work_is_named(environment: dict[str, str], message: str, mo
         monkeypatch.setenv(name, value)
     with pytest.raises(InvalidInput, match=message):
         read_settings()
+
+
+def test_keys_are_asked_for_where_some_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_API_KEYS", "")
+    monkeypatch.setenv("HUB_OPERATOR_KEYS", "base64+of/bytes/with/its/end==, another-._~key-of:16")
+
+    settings = read_settings()
+
+    assert settings.api_keys == []
+    assert settings.operator_keys == [
+        digest_of(key) for key in ("base64+of/bytes/with/its/end==", "another-._~key-of:16")
+    ]
 
 
 def test_results_go_beside_the_data_once_that_is_moved(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -119,12 +120,67 @@ def test_compiled_graphs_are_kept_on_disk(open_it: Open, tile: NDArray[np.uint8]
     np.testing.assert_array_equal(mended, compiled)
 
 
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "no"), FileNotFoundError(), OSError(errno.EIO, "bad")])
+def test_a_kept_graph_that_cannot_be_read_is_compiled_again(
+    tmp_path: Path, error: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> Any:
+        raise error
+
+    def compile_it(*arguments: Any) -> Any:
+        raise InterruptedError("compiling")
+
+    monkeypatch.setattr(Compiler, "_read", fail)
+    monkeypatch.setattr(Compiler, "_compile", compile_it)
+    network = load_model(WEIGHTS).requires_grad_(False)
+    compiler = Compiler(network, precision="float32", cache_dir=tmp_path)
+    blob = compiler._blob(Form(128, 128))
+    assert blob is not None
+    blob.touch()
+    with pytest.raises(InterruptedError, match="compiling"):
+        compiler.make(Form(128, 128), lambda: None)
+
+
+@pytest.mark.parametrize(("error", "tries"), [(OSError(errno.EIO, "bad"), 3), (KeyError("defect"), 1)])
+def test_a_shape_that_cannot_be_compiled_runs_without(
+    open_it: Open, tile: NDArray[np.uint8], error: Exception, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is tried again if a file was to blame."""
+    made: list[Form] = []
+
+    def fail(compiler: Compiler, form: Form, between: Callable[[], None]) -> Any:
+        made.append(form)
+        raise error
+
+    monkeypatch.setattr(Compiler, "make", fail)
+    backend = open_it(bridge=False)
+    backend.prepare(*tile.shape[:2])
+    for _ in range(2):
+        assert backend.run(tile[None]).shape == (1, *tile.shape)
+    assert len(made) == tries
+
+
+def test_preparing_that_fails_holds_nothing(open_it: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    backend = open_it()
+    monkeypatch.setattr(backend, "_ready", fail)
+    with pytest.raises(KeyboardInterrupt):
+        backend.prepare(128, 128)
+    assert not backend._held
+
+
 def test_the_cache_forgets_the_oldest_graphs(tmp_path: Path) -> None:
     for age in range(3):
         blob = tmp_path / f"{age}.blob"
         blob.write_bytes(bytes(10))
         os.utime(blob, (1000 - age, 1000 - age))
+    for name in ("gone.blob", "gone.partial"):  # As if another process had just deleted them.
+        (tmp_path / name).symlink_to("nowhere")
     prune(tmp_path, 20)
+    for name in ("gone.blob", "gone.partial"):
+        (tmp_path / name).unlink()
     assert sorted(blob.name for blob in tmp_path.iterdir()) == ["0.blob", "1.blob"]
 
 

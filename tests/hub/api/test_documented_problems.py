@@ -12,9 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
+from anyio import CapacityLimiter
 from fastapi.testclient import TestClient
 from sqlalchemy.exc import OperationalError
 
+from hub.api.lanes import UPKEEP, USAGE, Lane
 from hub.errors import HubError
 from hub.service import Hub
 from hub.video.handler import VideoHandler
@@ -98,8 +100,10 @@ def ask_for(range_: str) -> Provoke:
 
     def provoke(client: TestClient) -> httpx.Response:
         folder = client.app.state.hub.settings.resolved_results_dir  # type: ignore[attr-defined]
-        (folder / "clip.mp4").write_bytes(bytes(1000))
-        return client.get("/static_results/clip.mp4", headers={"Range": range_})
+        name = f"videos/denoise/processed/1_a1b2c3d4_{'0' * 24}_enhanced_clip.mp4"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(bytes(1000))
+        return client.get(f"/static_results/{name}", headers={"Range": range_})
 
     return provoke
 
@@ -147,6 +151,24 @@ def preview_while_others_wait(client: TestClient) -> httpx.Response:
 def load_while_others_load(client: TestClient) -> httpx.Response:
     with client.app.state.hub.models._loading:  # type: ignore[attr-defined]
         return client.post("/api/load_models", json={"model_names": ["denoise_16"]})
+
+
+def behind_long_calls(method: str, path: str, lane: Lane = UPKEEP, **body: Any) -> Provoke:
+    """A call while all threads of its lane are taken."""
+
+    def full() -> CapacityLimiter:
+        limiter = CapacityLimiter(1)
+        limiter.acquire_on_behalf_of_nowait(object())
+        return limiter
+
+    def provoke(client: TestClient) -> httpx.Response:
+        task_id = PHOTOS.post(DAMAGED_INSIDE)(client).json()["task_id"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lane, "_patience", 0.01)
+            patch.setattr(lane, "_of_this_loop", full)
+            return client.request(method, path.format(task_id=task_id), **body)
+
+    return provoke
 
 
 def install_with_a_full_queue(client: TestClient) -> httpx.Response:
@@ -269,6 +291,11 @@ PROVOKED: dict[tuple[str, str], Provoke] = {
     },
     (LOAD, "weights_not_installed"): send_json("/api/load_models", b'{"model_names": ["denoise_b"]}'),
     (LOAD, "models_loading"): load_while_others_load,
+    (LOAD, "server_busy"): behind_long_calls("POST", "/api/load_models", json={"model_names": ["denoise_16"]}),
+    (CLEAR, "server_busy"): behind_long_calls("POST", "/api/clear_cache"),
+    ("GET /api/cache_status", "server_busy"): behind_long_calls("GET", "/api/cache_status", USAGE),
+    ("DELETE /api/tasks/{task_id}", "server_busy"): behind_long_calls("DELETE", "/api/tasks/{task_id}"),
+    ("POST /api/tasks/{task_id}/resume", "server_busy"): behind_long_calls("POST", "/api/tasks/{task_id}/resume"),
     ("POST /api/tasks/{task_id}/resume", "not_resumable"): resume_a_cancelled_task,
     ("GET /static_results/{result_name}", "result_not_found"): lambda client: client.get("/static_results/a.png"),
     ("GET /static_results/{result_name}", "bad_request"): ask_for("pages=1-2"),
@@ -290,7 +317,7 @@ ELSEWHERE: list[tuple[dict[str, Any], dict[tuple[str, str], Provoke]]] = [
         | {(INSTALL, "weights_unusable"): send_json("/api/install_models", b'{"model_names": ["mine"]}')},
     ),
     (
-        {"operator_keys": ["the operator's own key"]},
+        {"operator_keys": ["the-operators-own-key"]},
         {(INSTALL, "operators_only"): send_json("/api/install_models", b'{"model_names": ["denoise_b"]}')},
     ),
     (

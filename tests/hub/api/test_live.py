@@ -67,7 +67,6 @@ WRONG = {
     "JSON of another kind": ("[1, 2]", "invalid_message"),
     "deeply nested": ("[" * 100_000, "invalid_message"),
     "nothing": ("", "invalid_message"),
-    "no picture": ({}, "no_image"),
     "picture of another type": ({"image_b64": 5}, "invalid_message"),
     "null": ({"image_b64": None}, "no_image"),
     "empty picture": ({"image_b64": ""}, "empty_frame"),
@@ -133,9 +132,20 @@ def test_a_program_sends_bytes(client: TestClient) -> None:
         assert error_of(ask(session, {"mode": "binary", "model_name": "denoise_b"})) == "weights_not_installed"
         session.send_bytes(picture())
         assert session.receive_bytes().startswith(b"\xff\xd8\xff")
-        assert json.loads(ask(session, {"show_fps": True}))["show_fps"] is True
+        assert json.loads(ask(session, {"mode": "binary", "show_fps": True}))["show_fps"] is True
         session.send_bytes(picture(120, 100))
         assert np.asarray(Image.open(io.BytesIO(session.receive_bytes()))).max() > 190
+
+
+def test_a_hello_without_a_mode_is_answered_by_pictures_alone(client: TestClient) -> None:
+    """As the contract has it: options as JSON, then JPEG bytes in, JPEG bytes out."""
+    with client.websocket_connect(ADDRESS) as session:
+        for options, brightest in (({}, 120), ({"task_type": "denoise", "show_fps": True}, 256)):
+            session.send_text(json.dumps(options))
+            session.send_bytes(picture(120, 100))
+            answer = np.asarray(Image.open(io.BytesIO(session.receive_bytes())))
+            assert brightest - 70 < answer.max() < brightest
+        assert error_of(ask(session, {"task_type": "paint"})) == "unknown_task"
 
 
 def test_both_modes_on_one_socket(client: TestClient) -> None:

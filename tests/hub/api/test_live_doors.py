@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 
 import pytest
 from fastapi.testclient import TestClient
@@ -91,45 +90,3 @@ def test_connections_are_counted(open_client: OpenClient) -> None:
             assert told["code"] == "too_many_requests"
             assert 0 < told["retry_after"] <= 3600
             assert ends(session) == 1013
-
-
-def test_places_and_idle_sockets(open_client: OpenClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "IDLE_SECONDS", 0.5)
-    with open_client(live_clients=1) as client, client.websocket_connect(ADDRESS) as first:
-        assert json.loads(ask(first, {"mode": "binary"}))["idle_seconds"] == 0.5
-        with client.websocket_connect(ADDRESS) as second:
-            told = json.loads(second.receive_text())
-            assert (told["code"], told["retry_after"]) == ("live_full", 10)
-            assert ends(second) == 1013
-        assert error_of(first.receive_text()) == "idle"
-        assert ends(first) == 1000
-        with client.websocket_connect(ADDRESS) as third:
-            assert json.loads(ask(third, {"mode": "binary"}))["ready"]
-
-
-def test_nonsense_keeps_no_place(open_client: OpenClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "IDLE_SECONDS", 0.5)
-    with open_client() as client, client.websocket_connect(ADDRESS) as session:
-        codes = []
-        while not codes or codes[-1] != "idle":
-            codes.append(error_of(ask(session, {})))
-            time.sleep(0.05)
-            assert len(codes) < 40
-        assert ends(session) == 1000
-
-
-def test_few_may_wait_for_their_key(open_client: OpenClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hub.live.lobby.MOST_OF_ONE", 2)
-    with open_client(api_keys=[KEY], live_clients=3) as client, ExitStack() as stack:
-        waiting = [stack.enter_context(client.websocket_connect(ADDRESS)) for _ in range(2)]
-        with pytest.raises(WebSocketDenialResponse) as caught, client.websocket_connect(ADDRESS):
-            pass
-        assert caught.value.status_code == 503
-        assert caught.value.json()["code"] == "lobby_full"
-        assert "retry-after" in caught.value.headers
-        with client.websocket_connect(ADDRESS, headers={"X-API-Key": KEY}) as known:
-            assert json.loads(ask(known, {"mode": "binary"}))["ready"]
-        assert json.loads(ask(waiting[0], {"mode": "binary", "api_key": KEY}))["ready"]
-        with client.websocket_connect(ADDRESS) as third:
-            assert error_of(ask(third, {"mode": "binary"})) == "key_required"
-            assert ends(third) == 4401

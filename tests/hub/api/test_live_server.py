@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import uvicorn
 from PIL import Image
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from hub.api import live
@@ -25,7 +25,7 @@ from hub.api.app import create_app
 from hub.service import Hub
 from hub.settings import Settings
 
-from .frames import ADDRESS, picture, shown, url
+from .frames import ADDRESS, error_of, picture, shown, url
 
 
 class RealServer:
@@ -119,6 +119,56 @@ def test_frames_that_come_too_fast_are_dropped(server: RealServer) -> None:
 def send_and_read(session: ClientConnection, message: str) -> str | bytes:
     session.send(message)
     return session.recv(timeout=20)
+
+
+def ask(session: ClientConnection, **message: Any) -> str:
+    return str(send_and_read(session, json.dumps(message)))
+
+
+def ends(session: ClientConnection) -> int:
+    """The code with which the server closes the socket."""
+    with pytest.raises(ConnectionClosed) as caught:
+        session.recv(timeout=20)
+    assert caught.value.rcvd is not None
+    return int(caught.value.rcvd.code)
+
+
+def test_an_idle_place_goes_to_who_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(tmp_path / "data", live_clients=2) as server, ExitStack() as stack:
+        idle, good = (stack.enter_context(server.connect()) for _ in range(2))
+        for session in (idle, good):
+            assert json.loads(ask(session, mode="binary"))["idle_seconds"] == 60
+        with server.connect() as late:
+            told = json.loads(late.recv(timeout=20))
+            assert (told["code"], told["retry_after"]) == ("live_full", 10)
+            assert ends(late) == 1013
+        monkeypatch.setattr("hub.live.service.IDLE_SECONDS", 0.2)
+        time.sleep(0.3)
+        # Nobody wanted its place, so it is still there; nonsense does not keep it.
+        assert error_of(ask(idle, image_b64=None)) == "no_image"
+        with server.connect() as late:
+            assert json.loads(ask(late, mode="binary"))["ready"]
+            assert error_of(str(idle.recv(timeout=20))) == "idle"
+            assert ends(idle) == 1000
+            assert ask(good, image_b64=url(picture())).startswith("data:image")
+
+
+def test_few_may_wait_for_their_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.live.lobby.MOST_OF_ONE", 2)
+    key = "a-key-of-24-characters-x"
+    with running(tmp_path / "data", api_keys=[key], live_clients=3) as server, ExitStack() as stack:
+        waiting = [stack.enter_context(server.connect()) for _ in range(2)]
+        with pytest.raises(InvalidStatus) as refused:
+            server.connect()
+        assert refused.value.response.status_code == 503
+        assert json.loads(refused.value.response.body)["code"] == "lobby_full"
+        assert "retry-after" in refused.value.response.headers
+        with server.connect(additional_headers={"X-API-Key": key}) as known:
+            assert json.loads(ask(known, mode="binary"))["ready"]
+        assert json.loads(ask(waiting[0], mode="binary", api_key=key))["ready"]
+        with server.connect() as third:
+            assert error_of(ask(third, mode="binary")) == "key_required"
+            assert ends(third) == 4401
 
 
 def test_a_huge_message_ends_only_its_own_socket(server: RealServer) -> None:

@@ -73,7 +73,7 @@ def test_ready(client: TestClient) -> None:
     assert answer.status_code == 200
     assert answer.json() == {
         "ready": True,
-        "checks": {name: {"ok": True, "detail": ""} for name in ("models", "queue", "database", "disk")},
+        "checks": {name: {"ok": True, "detail": ""} for name in ("models", "queue", "engine", "database", "disk")},
     }
 
 
@@ -86,6 +86,17 @@ def test_not_ready_while_the_disk_is_nearly_full(open_client: Callable[..., Any]
         assert not answer.json()["checks"]["disk"]["ok"]
         assert int(answer.headers["Retry-After"]) > 0
         assert client.get("/health").status_code == 200
+
+
+def test_not_ready_once_the_engine_has_ended(client: TestClient) -> None:
+    client.app.state.hub.engine.stop()
+
+    answer = client.get("/ready")
+    client.app.state.hub.engine.start()
+
+    assert answer.status_code == 503
+    assert [name for name, check in answer.json()["checks"].items() if not check["ok"]] == ["engine"]
+    assert client.get("/ready").status_code == 200
 
 
 def test_not_ready_and_taking_nothing_once_it_stops(open_client: Callable[..., Any], png: bytes) -> None:

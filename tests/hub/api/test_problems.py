@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
-import logging
+import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
+from hub.api import problems
 from hub.api.problems import hub_error_response, problem_response, status_of
 from hub.errors import Busy, Conflict, HubError, InvalidInput, NotFound, TooLarge, UnsupportedMedia
+from hub.logs import _TASK
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/nothing", "/api/process_image/more"])
@@ -67,21 +72,44 @@ def test_a_body_that_is_no_form(client: TestClient) -> None:
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_defect_is_logged_and_not_shown(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_defect_is_logged_and_counted_and_not_shown(
+    open_client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken() -> None:
+    """As every answer it has the headers that all have, and those for pages of other sites; its log line has the task.
+
+    The client here raises what gets past the application, which the server would log a second time.
+    """
+    task = "a1b2c3d4-e5f6-7890-a1b2-c3d4e5f67890"
+    logged: list[str] = []
+    monkeypatch.setattr(problems.log, "filters", [lambda _: logged.append(str(_TASK.get())) or True])
+
+    def broken(*_: object) -> None:
         raise RuntimeError("a secret of the house")
 
-    monkeypatch.setattr(client.app.state.hub, "controls", broken)  # type: ignore[attr-defined]
-    with caplog.at_level(logging.ERROR):
-        answer = client.get("/api/available_controls")
+    with open_client(cors_origins=["https://there.example"]) as opened:
+        client = TestClient(opened.app)
+        monkeypatch.setattr(opened.app.state.hub, "view", broken)
+        answer = client.get(f"/api/image_status/{task}", headers={"Origin": "https://there.example"})
+        counts = client.get("/metrics").text
 
     assert answer.status_code == 500
     assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://there.example"
     assert answer.json()["code"] == "internal_error"
     assert "secret" not in answer.text
-    assert "a secret of the house" in caplog.text
+    assert caplog.text.count("RuntimeError: a secret of the house") == 1
+    assert logged == [task]
+    assert re.search(r'requests_total\{.*image_status.*status="500"\} 1', counts)
+
+
+def test_a_defect_after_the_answer_has_begun_breaks_it_off() -> None:
+    async def half(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("half")
+
+    with pytest.raises(RuntimeError, match="half"):
+        TestClient(problems.Defects(half)).get("/")
 
 
 @pytest.mark.parametrize(

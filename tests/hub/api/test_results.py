@@ -11,6 +11,8 @@ from fastapi.testclient import TestClient
 
 from .conftest import Served, eventually
 
+NAME = "1_a1b2c3d4_0123456789abcdef01234567_enhanced_photo"
+
 
 @pytest.fixture(scope="module")
 def result_path(client: TestClient, request: pytest.FixtureRequest) -> str:
@@ -18,11 +20,15 @@ def result_path(client: TestClient, request: pytest.FixtureRequest) -> str:
     hub = client.app.state.hub  # type: ignore[attr-defined]
     folder = hub.settings.resolved_results_dir / "images" / "denoise" / "processed"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "1_a_b_enhanced_photo.png").write_bytes(bytes(range(256)))
+    (folder / "1_a1b2c3d4_0123456789abcdef01234567_enhanced_photo.png").write_bytes(bytes(range(256)))
     (folder / ".partial-1.png").write_bytes(b"half-written")
+    for other in ("private.png", "processed/1_a1b2c3d4_short_enhanced_a.png", f"{NAME}.png", f"processed/x/{NAME}.png"):
+        (folder.parent / other).parent.mkdir(exist_ok=True)
+        (folder.parent / other).write_bytes(b"no result")
+    (folder.parents[2] / "private.png").write_bytes(b"no result")
     for suffix in ("html", "svg", "xhtml", "js", "pdf", "txt"):
-        (folder / f"1_a_b_enhanced_photo.{suffix}").write_bytes(b"<script>alert(1)</script>")
-    return "/static_results/images/denoise/processed/1_a_b_enhanced_photo.png"
+        (folder / f"{NAME}.{suffix}").write_bytes(b"<script>alert(1)</script>")
+    return "/static_results/images/denoise/processed/1_a1b2c3d4_0123456789abcdef01234567_enhanced_photo.png"
 
 
 def test_headers(client: TestClient, result_path: str) -> None:
@@ -96,9 +102,11 @@ def test_clips_have_their_own_types(client: TestClient, suffix: str, media_type:
     hub = client.app.state.hub  # type: ignore[attr-defined]
     folder = hub.settings.resolved_results_dir / "videos" / "denoise" / "processed"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"1_a_b_enhanced_clip{suffix}").write_bytes(bytes(10))
+    (folder / f"1_a1b2c3d4_0123456789abcdef01234567_enhanced_clip{suffix}").write_bytes(bytes(10))
 
-    answer = client.get(f"/static_results/videos/denoise/processed/1_a_b_enhanced_clip{suffix}")
+    answer = client.get(
+        f"/static_results/videos/denoise/processed/1_a1b2c3d4_0123456789abcdef01234567_enhanced_clip{suffix}"
+    )
 
     assert answer.headers["Content-Type"] == media_type
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -132,12 +140,17 @@ def test_the_etag_saves_a_transfer(client: TestClient, result_path: str) -> None
         "/static_results/images/denoise/processed/",
         "/static_results/images/denoise/processed/nothing.png",
         "/static_results/images/denoise/processed/.partial-1.png",
-        "/static_results/images/denoise/processed/1_a_b_enhanced_photo.html",
-        "/static_results/images/denoise/processed/1_a_b_enhanced_photo.svg",
-        "/static_results/images/denoise/processed/1_a_b_enhanced_photo.xhtml",
-        "/static_results/images/denoise/processed/1_a_b_enhanced_photo.js",
-        "/static_results/images/denoise/processed/1_a_b_enhanced_photo.pdf",
-        "/static_results/images/denoise/processed/1_a_b_enhanced_photo.txt",
+        "/static_results/images/denoise/processed/1_a1b2c3d4_0123456789abcdef01234567_enhanced_photo.html",
+        "/static_results/images/denoise/processed/1_a1b2c3d4_0123456789abcdef01234567_enhanced_photo.svg",
+        "/static_results/images/denoise/processed/1_a1b2c3d4_0123456789abcdef01234567_enhanced_photo.xhtml",
+        "/static_results/images/denoise/processed/1_a1b2c3d4_0123456789abcdef01234567_enhanced_photo.js",
+        "/static_results/images/denoise/processed/1_a1b2c3d4_0123456789abcdef01234567_enhanced_photo.pdf",
+        "/static_results/images/denoise/processed/1_a1b2c3d4_0123456789abcdef01234567_enhanced_photo.txt",
+        "/static_results/private.png",
+        "/static_results/images/denoise/private.png",
+        f"/static_results/images/denoise/{NAME}.png",
+        f"/static_results/images/denoise/processed/x/{NAME}.png",
+        "/static_results/images/denoise/processed/1_a1b2c3d4_short_enhanced_a.png",
         "/static_results/../hub.sqlite3",
         "/static_results/%2e%2e/hub.sqlite3",
         "/static_results/images/..%2f..%2f..%2fhub.sqlite3",

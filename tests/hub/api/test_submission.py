@@ -108,9 +108,9 @@ def test_a_repeated_request_needs_neither_weights_nor_room(
 
 
 def test_keys_of_others_are_others(open_client: OpenClient, png: bytes) -> None:
-    with open_client(api_keys=["my key, which is long", "your key, which is long"]) as client:
+    with open_client(api_keys=["my-key-which-is-long", "your-key-which-is-long"]) as client:
         sent: list[Any] = []
-        for key in ("my key, which is long", "your key, which is long"):
+        for key in ("my-key-which-is-long", "your-key-which-is-long"):
             client.headers["X-API-Key"] = key
             sent.append(send(client, png, "one").json()["task_id"])
 

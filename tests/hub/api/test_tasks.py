@@ -214,7 +214,7 @@ def test_what_cannot_be_listed(client: TestClient, query: str) -> None:
     assert answer.json()["errors"][0]["loc"] == ["query", query.partition("=")[0]]
 
 
-MINE, YOURS = "my key, which is long", "your key, which is long"
+MINE, YOURS = "my-key-which-is-long", "your-key-which-is-long"
 
 
 def test_a_task_is_visible_to_its_key_alone(open_client: OpenClient, png: bytes, wait: Wait) -> None:

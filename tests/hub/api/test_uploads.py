@@ -15,7 +15,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.api.problems import install_problem_handlers
-from hub.api.uploads import API_BYTES, Pace, UploadGate
+from hub.api.uploads import API_BYTES, UploadGate, UploadPace
 from hub.service import Hub
 from hub.settings import Settings
 
@@ -163,7 +163,7 @@ class TestSlowBodies:
     """A client that dribbles is given up; one that has said all may wait for its answer as long as it likes."""
 
     def test_silence(self, settings: Settings) -> None:
-        answer = _streamed(settings, "/api/process_image", [b"a", 5.0, b"b"], Pace(silence=0.1))
+        answer = _streamed(settings, "/api/process_image", [b"a", 5.0, b"b"], UploadPace(silence=0.1))
 
         assert answer.status_code == 408
         assert answer.headers["Content-Type"] == "application/problem+json"
@@ -171,13 +171,13 @@ class TestSlowBodies:
 
     def test_too_few_bytes(self, settings: Settings) -> None:
         parts: list[bytes | float] = [b"a", 0.06] * 10
-        answer = _streamed(settings, "/api/process_image", parts, Pace(silence=5, rate=1000, patience=0.2))
+        answer = _streamed(settings, "/api/process_image", parts, UploadPace(silence=5, rate=1000, patience=0.2))
 
         assert answer.status_code == 408
 
     def test_enough_bytes(self, settings: Settings) -> None:
         parts: list[bytes | float] = [b"a", 0.06] * 5
-        answer = _streamed(settings, "/api/process_image", parts, Pace(silence=5, rate=1, patience=0.1))
+        answer = _streamed(settings, "/api/process_image", parts, UploadPace(silence=5, rate=1, patience=0.1))
 
         assert (answer.status_code, answer.text) == (200, "5")
 
@@ -187,7 +187,7 @@ class TestSlowBodies:
             assert (await receive())["type"] == "http.disconnect"
             await PlainTextResponse("left")(scope, receive, send)
 
-        answer = _streamed(settings, "/api/x", [b"a", b"", 0.3], Pace(silence=0.1), patient)
+        answer = _streamed(settings, "/api/x", [b"a", b"", 0.3], UploadPace(silence=0.1), patient)
 
         assert (answer.status_code, answer.text) == (200, "left")
 
@@ -212,7 +212,7 @@ def _streamed(
     settings: Settings,
     path: str,
     parts: Sequence[bytes | float],
-    pace: Pace | None = None,
+    pace: UploadPace | None = None,
     read: ASGIApp = _count,
 ) -> _Answer:
     """What is answered to a body that comes in `parts`, numbers being pauses in seconds."""

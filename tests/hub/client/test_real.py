@@ -202,17 +202,22 @@ def test_a_server_that_dies_and_comes_back(
 
 @pytest.mark.parametrize(("sync", "other"), [(HubClient, AsyncHubClient), (Task, AsyncTask)])
 def test_both_clients_offer_the_same(sync: type, other: type) -> None:
+    """The same methods, with the same parameters, in the same words."""
+
     def offered(kind: type) -> dict[str, Any]:
         return {
-            name.replace("aclose", "close"): [
-                (parameter.name, parameter.kind, parameter.default)
-                for parameter in inspect.signature(value).parameters.values()
-            ]
+            name.replace("aclose", "close"): (
+                inspect.signature(value).parameters,
+                str(inspect.signature(value).return_annotation).removeprefix("Async"),
+                # What interrupts a wait differs, so there only the first paragraph is the same.
+                str(inspect.getdoc(value)).split("\n\n")[: 1 if name == "wait" else None],
+            )
             for name, value in vars(kind).items()
             if inspect.isfunction(value) and not name.startswith("_")
         }
 
     assert offered(sync) == offered(other)
+    assert inspect.getdoc(sync.__init__) == inspect.getdoc(other.__init__)  # type: ignore[misc]
     for name, value in vars(other).items():
         if inspect.isfunction(value) and not name.startswith("_") and name != "task":
             assert inspect.iscoroutinefunction(value), name

@@ -121,6 +121,13 @@ def test_every_option_goes_as_a_field(connect: Any, scripted: Any, acts: Any) ->
     assert scripted.paths == ["POST /api/process_video", "POST /api/process_image"]
 
 
+def test_an_empty_field_does_not_end_the_upload(connect: Any, scripted: Any, acts: Any) -> None:
+    scripted.script = [acts.reply(202, STARTED)]
+    connect(scripted.address, timeout=2, patience=0).submit_image(b"pixels", model="")
+    assert b'name="model_name"\r\n\r\n\r\n' in scripted.seen[0].body
+    assert b"\r\n\r\npixels\r\n" in scripted.seen[0].body
+
+
 def test_a_clip_is_not_held_in_memory(scripted: Any, acts: Any, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     with path.open("wb") as file:

@@ -95,6 +95,30 @@ def test_the_engine_survives_whatever_a_backend_does(
     assert start([2]).result(60) == [2]
 
 
+@pytest.mark.parametrize(
+    "place",
+    ["hub.engine.dispatcher.context_of", "hub.engine.sizing.BatchSizer.ran", "hub.engine.models.ModelPool.unpin"],
+)
+def test_the_engine_survives_its_own_errors(
+    start: Start, engine: Engine, wait_until: Any, place: str, monkeypatch: pytest.MonkeyPatch, caplog: Any
+):
+    def fail(*_: Any) -> None:
+        raise KeyError("what")
+
+    monkeypatch.setattr("hub.engine.dispatcher.PAUSE_SECONDS", 0.01)
+    with monkeypatch.context() as broken:
+        broken.setattr(place, fail)
+        begun = start([1])
+        wait_until(lambda: "An error of the engine" in caplog.text)
+        if place.endswith("unpin"):
+            assert begun.result(60) == [1]
+        else:
+            with pytest.raises(KeyError):
+                begun.result(60)
+    assert start([2]).result(60) == [2]
+    assert engine.status().running
+
+
 def test_a_batch_that_does_not_fit_is_halved(backend: Any, queue_up: Start, engine: Engine):
     backend.fits = 1
     one = queue_up(range(4))

@@ -80,3 +80,12 @@ def test_shutdown_drops_what_waits_and_gives_up_on_what_hangs() -> None:
 def test_an_executor_needs_a_worker() -> None:
     with pytest.raises(ValueError, match="at least one"):
         LocalExecutor(0)
+
+
+def test_a_system_without_threads_is_met_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        LocalExecutor(1)

@@ -2,6 +2,7 @@
 
 Real table, real files, real threads; only the handler is the test's, so that it ends when it is told to. Time passes by
 making what the table holds older. A crash is a copy of all that is on disk, on which the next hub is started.
+`scripts/test tests/hub/jobs --long` tries many more lives.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ QUEUE_LIMIT = 3
 STEP = 500
 """Seconds. No sum of terms is near a multiple of it, so the seconds that the test itself takes never matter."""
 SHORT = 15
-EXAMPLES = SHORT if hypothesis_settings.get_current_profile_name() == "default" else hypothesis_settings().max_examples
+LONG = hypothesis_settings.get_current_profile_name() == "long"
+EXAMPLES = hypothesis_settings().max_examples if LONG else SHORT
 
 kinds = st.sampled_from(BOTH)
 choices = st.integers(0, 1000)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
 from hub.errors import Busy, Conflict, HubError, NotFound
 from hub.jobs.handler import JobContext, Outcome
 from hub.jobs.manager import JobView
-from hub.jobs.model import Kind, Status
+from hub.jobs.model import Job, Kind, Status
 
 from .bench import Bench, Gate, copy_upload
 
@@ -171,6 +173,46 @@ def test_of_many_resumes_one_wins(bench: MakeBench) -> None:
     gate.go.set()
     assert hub.manager.wait(job_id, 10).job.status is Status.COMPLETED
     assert gate.ran == [job_id]
+
+
+class SlowEnd:
+    """An observer that lets runs end slowly, and counts how many there are at once."""
+
+    def __init__(self) -> None:
+        self.runs = self.most = 0
+        self.ending = threading.Event()
+
+    def began(self, job: Job, waited: float) -> None:
+        self.runs += 1
+        self.most = max(self.most, self.runs)
+
+    def ended(self, job: Job, status: Status, seconds: float) -> None:
+        self.ending.set()
+        time.sleep(0.2)
+        self.runs -= 1
+
+
+def test_runs_of_one_job_never_meet(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two who resume, one is slow: meanwhile the other's run would begin, fail and be about to end."""
+    slow = SlowEnd()
+    hub = bench(Flaky(), observer=slow)
+    job_id = fail(hub)
+    slow.ending.clear()
+    await_end = hub.manager._runs.await_end
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def then_be_slow(job_id: str, timeout: float) -> None:
+            await_end(job_id, timeout)
+            monkeypatch.setattr(hub.manager._runs, "await_end", await_end)
+            pool.submit(hub.manager.resume, job_id)
+            slow.ending.wait(0.3)
+
+        monkeypatch.setattr(hub.manager._runs, "await_end", then_be_slow)
+        with suppress(Conflict):
+            hub.manager.resume(job_id)
+    hub.manager.wait(job_id, 10)
+    assert slow.most == 1
 
 
 def test_resumes_that_race_with_deletes(bench: MakeBench) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Busy, Conflict, HubError, NotFound
 from hub.jobs.model import TRANSITIONS, Job, Kind, Status
@@ -205,6 +206,46 @@ def test_each_job_is_claimed_once(store: JobStore) -> None:
     ids = [job.id for job in claimed if isinstance(job, Job)]
     assert sorted(ids) == sorted(job.id for job in jobs)
     assert claimed.count(None) == 2
+
+
+@pytest.mark.parametrize(("column", "value"), [("spec", "{broken"), ("result", "{broken")])
+def test_a_damaged_row_holds_up_nobody(store: JobStore, column: str, value: str) -> None:
+    damaged, behind = new_job(), new_job()
+    for job in (damaged, behind):
+        store.add(job)
+    damage(store, damaged.id, column, value)
+    assert [job.id for job in store.list()] == [job.id for job in store.unfinished()] == [behind.id]
+
+    claimed = store.claim_next(Kind.IMAGE)
+
+    assert claimed is not None
+    assert claimed.id == behind.id
+    failed = store.get(damaged.id)
+    assert (failed.status, failed.error_code, failed.spec) == (Status.FAILED, "internal_error", {})
+    assert len(store.list()) == 2
+
+
+def test_a_row_of_an_unknown_status_is_left_out(store: JobStore, caplog: pytest.LogCaptureFixture) -> None:
+    damaged, sound = new_job(), new_job()
+    for job in (damaged, sound):
+        store.add(job)
+    damage(store, damaged.id, "status", "resting")
+    assert store.list() == store.unfinished() == store.several([damaged.id, sound.id]) == [sound]
+    assert store.counts() == {(Kind.IMAGE, Status.PENDING): 1}
+    assert store.statuses([damaged.id, sound.id]) == {sound.id: Status.PENDING}
+    assert "resting" in caplog.text
+
+
+def damage(store: JobStore, job_id: str, column: str, value: str) -> None:
+    with store.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE jobs SET {column} = ? WHERE id = ?", (value, job_id))  # noqa: S608
+
+
+def test_what_is_wrong_with_a_job_without_a_key_is_not_its_key(store: JobStore) -> None:
+    job = new_job()
+    store.add(job)
+    with pytest.raises(IntegrityError):
+        store.add(job)
 
 
 def test_the_queue_is_served_by_turn_and_kind(store: JobStore) -> None:

@@ -48,7 +48,7 @@ def test_only_the_newest_frame_is_restored(make_live: MakeLive, save: Save, flat
                 session.offer(LiveFrame(PLAIN, save(flat(*colour))))
             answer = await restored(session)
             assert np.abs(answer.astype(int) - flat(0, 0, 255)).mean() < 20
-            assert not session.busy
+            assert session.idle_seconds > 0
             waiting = asyncio.ensure_future(session.answer())
             assert await asyncio.wait([waiting], timeout=0.2) == (set(), {waiting})
             waiting.cancel()
@@ -119,7 +119,7 @@ def test_an_error_is_an_answer_and_the_next_frame_is_restored(make_live: MakeLiv
                 with pytest.raises(kind) as caught:
                     await session.answer()
                 assert caught.value.code == code
-                assert not session.busy
+                assert session.idle_seconds > 0
             session.offer(LiveFrame(PLAIN, sound))
             assert (await restored(session)).shape == (40, 60, 3)
 
@@ -144,7 +144,7 @@ def test_the_error_of_one_frame_does_not_cost_the_newer_one(
             with pytest.raises(Conflict):
                 await session.answer()
             monkeypatch.undo()
-            assert session.busy
+            assert session.idle_seconds == 0
             assert (await restored(session)).shape == (40, 60, 3)
 
     run(work())

@@ -16,6 +16,7 @@ from PIL import Image
 
 from hub.errors import Busy, HubError, InvalidInput, TooLarge
 from hub.media.image import PhotoDecoder, encode
+from hub.media.process import Worker
 
 from .conftest import png_bytes, write
 
@@ -76,10 +77,35 @@ def test_a_file_that_takes_too_long_is_given_up_and_the_next_one_is_read(
         decoder.close()
 
 
-def test_a_killed_worker_is_replaced(lone: PhotoDecoder, slow: Path, small: Path) -> None:
+@pytest.mark.parametrize("kills", [1, 2])
+def test_a_file_whose_worker_is_killed_from_outside_gets_another_one(
+    kills: int, lone: PhotoDecoder, slow: Path, small: Path
+) -> None:
+    def kill() -> None:
+        killed: set[Worker] = set()
+        for _ in range(kills):
+            while not (running := lone._running - killed):
+                time.sleep(0.01)
+            time.sleep(0.3)
+            killed |= running
+            os.kill(running.pop()._process.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    if kills == 1:
+        assert lone.preview(slow).info.width == 800
+    else:
+        with pytest.raises(Busy, match="killed twice") as caught:
+            lone.preview(slow)
+        assert caught.value.code == "decoder_lost"
+    killer.join()
+    assert lone.preview(small).info.height == 10
+
+
+def test_a_crashed_worker_is_replaced(lone: PhotoDecoder, slow: Path, small: Path) -> None:
     lone.decode(small)
     victim = worker()
-    timer = threading.Timer(0.3, victim.kill)
+    timer = threading.Timer(0.3, victim.send_signal, [signal.SIGSEGV])
     timer.start()
     with pytest.raises(InvalidInput, match="crash"):
         lone.decode(slow)

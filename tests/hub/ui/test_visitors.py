@@ -25,7 +25,7 @@ from hub.ui.tab import JobTab
 from hub.ui.video import VideoTab
 from hub.video.handler import LATEST
 
-KEY = "alice's key, long enough"
+KEY = "alices-key-long-enough"
 SENT_WITH_KEY = "key:0123"
 
 
