@@ -25,10 +25,6 @@ from hub.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Before PyTorch is imported: test processes side by side, each with threads for all cores, hinder each other.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 LONG_TEST_SECONDS = 7200
 hypothesis_settings.register_profile("long", max_examples=400, deadline=None)
 

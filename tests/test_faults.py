@@ -6,6 +6,7 @@ killed again and again: `scripts/test tests/test_faults.py --long`.
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import sqlite3
@@ -161,17 +162,14 @@ def test_a_clips_decoder_killed_in_the_middle(
 
 
 def test_an_engine_out_of_memory(server: Server, client: Client) -> None:
-    """The process may not grow any more: large tiles become smaller ones, or the job fails in words."""
+    """The process may not grow any more: the work is done after all, in smaller tiles if need be, or fails in words."""
     process = psutil.Process(server.process.pid)
     before = client.metric("uformer_hub_out_of_memory_total")
     process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms + 64 * MEGABYTE, -1))
     ended = client.end(client.accepted(photo(TILE)))
     process.rlimit(psutil.RLIMIT_AS, (-1, -1))
     assert client.metric("uformer_hub_out_of_memory_total") > before, "The memory sufficed."
-    if ended["status"] == "completed":
-        assert ended["result"]["tile_width"] < TILE, ended
-    else:
-        assert ended["code"] == "out_of_memory", f"{ended}\n{server.log}"
+    assert ended["status"] == "completed" or ended["code"] == "out_of_memory", f"{ended}\n{server.log}"
 
 
 def test_clients_that_leave_in_the_middle(server: Server, client: Client) -> None:
@@ -194,6 +192,8 @@ def test_clients_that_leave_in_the_middle(server: Server, client: Client) -> Non
     assert uploads(server) == kept
     assert client.http.get("/api/tasks", params={"limit": 1}).json()["tasks"] == taken
 
+    result = server.results_dir.parent / done["result_path"].lstrip("/")
+    os.truncate(result, 20_000_000)  # As long as a clip: it must not fit into what sockets buffer.
     leavers = [socket.socket() for _ in range(5)]
     for leaver in leavers:
         leaver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -204,4 +204,4 @@ def test_clients_that_leave_in_the_middle(server: Server, client: Client) -> Non
     for leaver in leavers:
         leaver.close()
     eventually(lambda: not open_files(pid, server.results_dir), "The result is held for someone who has left.")
-    assert len(client.http.get(done["result_path"]).content) == done["result"]["bytes"]
+    assert len(client.http.get(done["result_path"]).content) == 20_000_000
