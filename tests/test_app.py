@@ -227,7 +227,7 @@ def test_the_address_of_a_client_behind_a_proxy(make_server: Callable[..., Any])
 
 
 def test_behind_a_proxy_on_a_sub_path(make_server: Callable[..., Any], noisy_png: Path) -> None:
-    server = make_server(root_path="/restore")
+    server = make_server(root_path="/restore", page="0")
     server.start()
     with httpx.Client(base_url=server.address, timeout=30) as client:
         docs = client.get("/docs")
@@ -239,9 +239,9 @@ def test_behind_a_proxy_on_a_sub_path(make_server: Callable[..., Any], noisy_png
 
 
 def test_two_servers_never_share_a_data_directory(make_server: Callable[..., Any]) -> None:
-    first = make_server()
+    first = make_server(page="0")
     first.start()
-    second = make_server()
+    second = make_server(page="0")
 
     with pytest.raises(AssertionError, match="ended by itself"):
         second.start(seconds=60)
@@ -252,7 +252,7 @@ def test_two_servers_never_share_a_data_directory(make_server: Callable[..., Any
 
 def test_a_slow_client_holds_nobody_up(make_server: Callable[..., Any]) -> None:
     """A form that never ends is read on the event loop, and costs no worker."""
-    server = make_server()
+    server = make_server(page="0")
     server.start()
     stop = threading.Event()
 

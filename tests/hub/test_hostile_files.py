@@ -29,6 +29,7 @@ SETTINGS = {
     "decode_seconds": "8",
     "decode_memory_mb": "1500",
     "video_memory_mb": "2000",
+    "page": "0",
 }
 Outcome = tuple[int, str]
 

@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 KEY = "a-key-that-only-this-test-knows"
 OPERATOR = "and-another-for-its-operator"
 
-SHORT = ["--generation-deterministic", "--phases", "examples,coverage,fuzzing"]
+SHORT = ["--generation-deterministic", "--phases", "examples,coverage"]
 
 pytestmark = pytest.mark.timeout(3600)
 

@@ -54,7 +54,7 @@ def test_keys_hold_and_nothing_secret_is_logged(make_server: Callable[..., Any],
 
 def test_strangers_cannot_choose_their_address(make_server: Callable[..., Any]) -> None:
     """X-Forwarded-For from anybody but a proxy of the settings says nothing."""
-    server = make_server(trusted_proxies="192.0.2.0/24", rate_limit="3/minute")
+    server = make_server(trusted_proxies="192.0.2.0/24", rate_limit="3/minute", page="0")
     server.start()
 
     answers = [
