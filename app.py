@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hub.errors import Conflict, HubError, InvalidInput
@@ -19,20 +20,50 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hub.app")
 
+# Where a Space of Hugging Face is reached, and where it mounts persistent storage.
+SPACE_HOST, SPACE_PORT = "0.0.0.0", 7860  # noqa: S104
+SPACE_STORAGE = Path("/data")
+
+
+def in_space() -> bool:
+    """Whether this is a Space of Hugging Face, which says so."""
+    return bool(os.environ.get("SPACE_ID"))
+
+
+def settings_here() -> Settings:
+    """What the environment asks for; in a Space the data go to its persistent storage, if it has one.
+
+    Raises InvalidInput (`bad_setting`).
+    """
+    settings = read_settings()
+    if "data_dir" in settings.model_fields_set or not in_space() or not os.access(SPACE_STORAGE, os.W_OK | os.X_OK):
+        return settings
+    return read_settings(data_dir=SPACE_STORAGE)
+
 
 def address(settings: Settings) -> tuple[str, int]:
-    """Where to listen; hosts of Gradio apps say it with GRADIO_SERVER_NAME and GRADIO_SERVER_PORT.
+    """Where to listen: as HUB_HOST and HUB_PORT say, else as hosts of Gradio apps and other platforms do.
 
     Raises InvalidInput (`bad_setting`).
     """
     host, port = settings.host, settings.port
     if "host" not in settings.model_fields_set:
-        host = os.environ.get("GRADIO_SERVER_NAME") or host
-    if "port" not in settings.model_fields_set and (text := os.environ.get("GRADIO_SERVER_PORT")):
-        if not text.isdecimal() or int(text) > 65535:
-            raise InvalidInput("bad_setting", f"GRADIO_SERVER_PORT must be a number from 0 to 65535, not {text!r}.")
-        port = int(text)
+        # PORT alone opens nothing to other machines: it stands in the environment of many a developer too.
+        host = os.environ.get("GRADIO_SERVER_NAME") or (SPACE_HOST if in_space() else host)
+    if "port" not in settings.model_fields_set:
+        asked = [_port_in("GRADIO_SERVER_PORT"), _port_in("PORT"), SPACE_PORT if in_space() else None]
+        port = next((number for number in asked if number is not None), port)
     return host, port
+
+
+def _port_in(variable: str) -> int | None:
+    """The port that a variable of the environment names, if it is set. Raises InvalidInput (`bad_setting`)."""
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) > 65535:
+        raise InvalidInput("bad_setting", f"{variable} must be a number from 0 to 65535, not {text!r}.")
+    return int(text)
 
 
 def keep_temporary_files_in(settings: Settings) -> None:
@@ -98,7 +129,7 @@ def _tell_of_page(settings: Settings) -> None:
 def main() -> int:
     """Serve until told to stop; returns the exit status."""
     try:
-        settings = read_settings()
+        settings = settings_here()
         set_up(settings)
         host, port = address(settings)
         keep_temporary_files_in(settings)

@@ -15,7 +15,7 @@ from hub.rates import Rates
 from hub.settings import Settings
 
 PAGE_OWNER = "page"
-"""Whose the page's jobs are: nobody's who calls the API."""
+"""Whose the page's jobs are: nobody's who calls the API. Those of one browser have an owner that begins so."""
 _SUBNET_BITS = 64
 """One IPv6 subscriber has at least so many bits to himself, and could use another address for every request."""
 
@@ -34,7 +34,7 @@ class Caller:
 
     def may_see(self, owner: str) -> bool:
         """Whether the jobs of `owner` are his to see, cancel, resume and delete."""
-        return self.limited_to in (None, owner)
+        return self.limited_to is None or owner == self.limited_to or owner.startswith(f"{self.limited_to}:")
 
 
 class Access:
@@ -83,6 +83,11 @@ class Access:
     def count_visitor(self, address: str) -> None:
         """As `count`, for one who uses the page from this address; it is his who calls the API from there, too."""
         self._rates.count(owner_of_address(address))
+
+    @staticmethod
+    def owner_of_browser(secret: str) -> str:
+        """The owner of what is sent by one browser's page; secret: a word that only this browser knows."""
+        return f"{PAGE_OWNER}:{hashlib.sha256(secret.encode()).hexdigest()[:32]}"
 
     def check_operator(self, caller: Caller) -> None:
         """Raises Forbidden for what is the operator's alone, where keys of the operator are set."""

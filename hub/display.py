@@ -1,4 +1,4 @@
-"""What a page shows of a job besides its state: frames and files before and after, and the result blended anew."""
+"""What a page shows besides a job's state: parts and frames before and after, files, and the result blended anew."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from hub.choices import check_strength
 from hub.errors import Conflict, NotFound
 from hub.jobs.manager import JobManager, JobView
 from hub.jobs.model import Kind, Status
+from hub.media.image import Photo, PhotoDecoder
 from hub.media.video.decoder import ClipDecoder
 from hub.networks import Networks
-from hub.restoration import AFTER, BEFORE, RESTORED, PhotoHandler
+from hub.regions import Region, restore_region
+from hub.restoration import AFTER, BEFORE, RESTORED, PhotoHandler, PhotoOptions, RestoreLimits
 from hub.results import FileStore
 from hub.video.handler import LATEST, SHOWN
 from hub.video.options import VideoOptions
@@ -40,6 +42,10 @@ class Display:
         terms: ClipTerms,
         catalog: Catalog,
         networks: Networks,
+        decoder: PhotoDecoder,
+        *,
+        limits: RestoreLimits,
+        overlap: int = 64,
     ) -> None:
         self._files = files
         self._manager = manager
@@ -48,6 +54,29 @@ class Display:
         self._terms = terms
         self._catalog = catalog
         self._networks = networks
+        self._decoder = decoder
+        self._limits = limits
+        self._overlap = overlap
+
+    def preview_region(self, path: Path, left: float, top: float, options: PhotoOptions) -> tuple[Photo, Photo, Region]:
+        """About 512 x 512 pixels of a photo near a place, before and after, and which they are.
+
+        Takes its turn as a photo does; call it from a worker thread. Raises as `Hub.submit_photo`.
+        """
+        from hub.engine import Priority
+        from uformer.restore import RestoreOptions
+
+        options.check()
+        entry = self._catalog.resolve(options.task_type, options.model_name)
+        if not entry.installed:
+            raise unavailable(entry)
+        photo = self._decoder.decode(path)
+        height, width = photo.pixels.shape[:2]
+        region = Region.near(left, top, width, height)
+        how = RestoreOptions(overlap=self._overlap, whole=True, strength=options.strength)
+        with self._networks.session(entry.name, Priority.IMAGE) as session:
+            restored = restore_region(photo, region, session, how, limits=self._limits)
+        return region.of(photo), restored, region
 
     def preview_frame(
         self, path: Path, seconds: float, options: VideoOptions

@@ -23,7 +23,7 @@ from hub.fetch import Fetcher
 from hub.installation import InstallHandler
 from hub.jobs.executor import LocalExecutor
 from hub.jobs.manager import Idempotency, JobManager, JobView
-from hub.jobs.model import Job, Kind
+from hub.jobs.model import Job, Kind, Status
 from hub.jobs.store import JobStore
 from hub.lifecycle import Lifecycle
 from hub.live.service import Live
@@ -37,6 +37,7 @@ from hub.restoration import OUTPUT_FORMATS, PhotoHandler, PhotoOptions
 from hub.results import FileStore
 from hub.settings import Settings
 from hub.stopping import Stopping
+from hub.video.estimate import ClipEstimator, Estimate
 from hub.video.handler import VideoHandler
 from hub.video.options import CODECS, VideoOptions
 from hub.video.restoration import check_clip
@@ -117,8 +118,18 @@ class Hub:
             observer=self.metrics,
         )
         self.display = Display(
-            self.files, self.manager, photos, self.clips, self._clip_terms, self.catalog, self._networks
+            self.files,
+            self.manager,
+            photos,
+            self.clips,
+            self._clip_terms,
+            self.catalog,
+            self._networks,
+            self.decoder,
+            limits=restore_limits(settings),
+            overlap=settings.overlap,
         )
+        self._estimator = ClipEstimator(self.clips, self._networks, self._clip_terms, self._finished_clips)
         self.lifecycle = Lifecycle(self._store, self.files, self.manager, lease_terms(settings))
         self.models = Models(settings, self.catalog, self._networks, self.manager)
         self.live = Live(settings, self.catalog, self._networks, self.fetcher, self.stopping)
@@ -215,6 +226,14 @@ class Hub:
 
         return self._submit(Kind.VIDEO, stream, filename, options, check, owner, idempotency_key)
 
+    def estimate_video(self, path: Path, options: VideoOptions) -> Estimate:
+        """How long `submit_video` with this clip and these options would work, and how large its result would be.
+
+        Takes about a second. Raises HubError for what could not be restored with these options.
+        """
+        entry = self.catalog.resolve(options.task_type, options.model_name)
+        return self._estimator.estimate(path, self.clips.probe(path), replace(options, model_name=entry.name))
+
     def resume(self, job_id: str) -> JobView:
         """Queue a failed clip again; it goes on after its last finished segment.
 
@@ -285,6 +304,11 @@ class Hub:
         return self.manager.submit(
             kind, entry.task, spec, filename, stream, check=check, owner=owner, idempotency=idempotency
         )
+
+    def _finished_clips(self, model: str) -> list[dict[str, Any]]:
+        """The results of clips that the model has restored, newest first."""
+        views = self.manager.list(kind=Kind.VIDEO, status=Status.COMPLETED)
+        return [view.job.result for view in views if view.job.result and view.job.result.get("model") == model]
 
     def _can_fetch(self, entry: ModelEntry) -> bool:
         """Whether a model's weights would be downloaded when a job needs them; may take 3 seconds."""

@@ -35,6 +35,8 @@ LONG = (
     "test_readme.py",
     "test_browser.py",
     "test_video_browser.py",
+    "test_proxy.py",
+    "test_tour_browser.py",
     "test_memory.py",
     "test_faults.py",
     "test_kill_clip.py",
@@ -67,6 +69,7 @@ FORMS = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """--long makes every test that has a long form take it; the others choose for one."""
+    parser.addoption("--screenshots", metavar="FOLDER", help="where pictures of the page are kept (default: nowhere)")
     parser.addoption("--long", action="store_true", help="the long form of load, faults, fuzz, kills and lives of jobs")
     for option, kind, short, long, meaning in FORMS:
         parser.addoption(option, type=kind, help=f"{meaning} (default: {short}, with --long {long})")
@@ -213,6 +216,15 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield make
     for server in servers:
         server.clear()
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The program as it is by default, at work for all tests of a module."""
+    server = Server(tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    server.clear()
 
 
 @pytest.fixture

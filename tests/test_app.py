@@ -31,15 +31,49 @@ CHECKOUT = Path(app.__file__).parent
         ({"HUB_HOST": "::1", "HUB_PORT": "81"}, ("::1", 81)),
         ({"GRADIO_SERVER_NAME": "0.0.0.0", "GRADIO_SERVER_PORT": "7860"}, ("0.0.0.0", 7860)),  # noqa: S104
         ({"HUB_PORT": "81", "GRADIO_SERVER_NAME": "::1", "GRADIO_SERVER_PORT": "7860"}, ("::1", 81)),
+        ({"PORT": "8080"}, ("127.0.0.1", 8080)),
+        ({"PORT": "8080", "GRADIO_SERVER_PORT": "7860"}, ("127.0.0.1", 7860)),
+        ({"PORT": "8080", "HUB_PORT": "81", "HUB_HOST": "::"}, ("::", 81)),
+        ({"SPACE_ID": "me/restore"}, ("0.0.0.0", 7860)),  # noqa: S104
+        # What a Space of the Gradio kind sets.
+        ({"SPACE_ID": "me/restore", "SYSTEM": "spaces", "GRADIO_SERVER_NAME": "0.0.0.0"}, ("0.0.0.0", 7860)),  # noqa: S104
+        ({"SPACE_ID": "me/restore", "PORT": "0"}, ("0.0.0.0", 0)),  # noqa: S104
+        ({"SPACE_ID": "me/restore", "HUB_HOST": "::1", "HUB_PORT": "81"}, ("::1", 81)),
+        ({"SPACE_ID": "", "PORT": "", "GRADIO_SERVER_PORT": ""}, ("127.0.0.1", 8000)),
     ],
 )
 def test_address(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: tuple[str, int]) -> None:
-    for name in ("GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT"):
+    _set_platform(monkeypatch, environment)
+
+    assert app.address(Settings()) == expected
+
+
+def test_a_space_keeps_its_data_in_its_storage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    monkeypatch.setattr(app, "SPACE_STORAGE", storage)
+    default = Settings().data_dir
+
+    _set_platform(monkeypatch, {"SPACE_ID": "me/restore"})
+    assert app.settings_here().data_dir == default  # It has none.
+    storage.mkdir()
+    settings = app.settings_here()
+    assert settings.data_dir == storage
+    assert settings.resolved_results_dir.parent == storage
+
+    monkeypatch.setenv("HUB_DATA_DIR", str(tmp_path / "elsewhere"))
+    assert app.settings_here().data_dir == tmp_path / "elsewhere"
+
+    monkeypatch.delenv("HUB_DATA_DIR")
+    monkeypatch.delenv("SPACE_ID")
+    assert app.settings_here().data_dir == default
+
+
+def _set_platform(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    """Let the environment say this of the place where the hub runs, and nothing else."""
+    for name in ("GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "PORT", "SPACE_ID", "SYSTEM"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-
-    assert app.address(Settings()) == expected
 
 
 def test_temporary_files_stay_in_the_data_directory(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +94,7 @@ def test_temporary_files_stay_in_the_data_directory(settings: Settings, monkeypa
         ({"HUB_PORT": "http"}, 2, "HUB_PORT: "),
         ({"GRADIO_SERVER_PORT": "abc"}, 2, "GRADIO_SERVER_PORT must be a number from 0 to 65535, not 'abc'."),
         ({"GRADIO_SERVER_PORT": "70000"}, 2, "GRADIO_SERVER_PORT must be a number from 0 to 65535, not '70000'."),
+        ({"PORT": "tcp://10.0.0.7:80"}, 2, "PORT must be a number from 0 to 65535, not 'tcp://10.0.0.7:80'."),
         ({"HUB_DATA_DIR": "{tmp}/file/data"}, 1, "/file/data/tmp: it is not a folder, or not inside one"),
         ({"HUB_DATA_DIR": "/proc/hub"}, 1, "The hub cannot use /proc/hub: "),
         ({"HUB_RESULTS_DIR": "{tmp}/file"}, 1, "/file: it is not a folder"),
@@ -82,7 +117,8 @@ def test_what_keeps_it_from_starting_is_told_in_one_line(
     (tmp_path / "file").write_bytes(b"No folder and no database. " * 100)
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "manifest.json").write_text('{"models": [{"name": 7}]}')
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GRADIO_")}
+    platform = ("GRADIO_", "PORT", "SPACE_ID")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(platform)}
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

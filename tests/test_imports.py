@@ -25,9 +25,9 @@ MAY_IMPORT = {
 WEB = {"fastapi", "starlette", "gradio", "gradio_client", "uvicorn"}
 SCIENCE = {"torch", "einops", "timm", "numpy", "safetensors"}
 OPENVINO = "uformer.openvino_"
-# Packages that only some modules of uformer import: OpenCV is there for its optical flow, and for training data.
-TRAINING = "uformer.training"
-ONLY_IN = {"openvino": OPENVINO, "cv2": ("uformer.temporal", TRAINING), "matplotlib": TRAINING}
+# Packages that only some modules of uformer import: OpenCV is there for its optical flow, and to read photos.
+TRAINING, EVALUATION = "uformer.training", "uformer.evaluation"
+ONLY_IN = {"openvino": OPENVINO, "cv2": ("uformer.temporal", TRAINING, EVALUATION), "matplotlib": TRAINING}
 
 
 @dataclass(frozen=True)

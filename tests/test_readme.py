@@ -123,6 +123,13 @@ def test_the_api_with_python(server: str, folder: Path, environment: dict[str, s
     assert_restored(folder / "restored.jpg")
 
 
+def test_the_api_with_gradios_client(server: str, folder: Path, environment: dict[str, str]) -> None:
+    code = block("python", "gradio_client").replace("http://127.0.0.1:8000", server)
+    told = run([sys.executable, "-c", code], folder, {**environment, "GRADIO_TEMP_DIR": str(folder)})
+    Path(told.splitlines()[-1]).rename(folder / "restored.jpg")
+    assert_restored(folder / "restored.jpg")
+
+
 def test_the_command_line(folder: Path, environment: dict[str, str]) -> None:
     told = run(["bash", "-euo", "pipefail", "-c", block("bash", "hub restore")], folder, environment)
     assert_restored(folder / "restored.jpg")

@@ -103,6 +103,11 @@ class Dispatcher:
         with self._work:
             return self._capacity(kind)
 
+    def pixel_ms(self, model: str) -> float | None:
+        """See BatchSizer.pixel_ms."""
+        with self._work:
+            return self._sizer.pixel_ms(model)
+
     def submit(self, tiles: Sequence[Tile]) -> None:
         """Queue tiles of open lanes; raises EngineStopped, or Cancelled if the lane was closed."""
         with self._work:

@@ -118,6 +118,11 @@ class Engine:
         """Close the named models; returns (unloaded, skipped because in use). Models not loaded are in neither."""
         return self._pool.unload(names)
 
+    def pixel_seconds(self, model: str) -> float | None:
+        """Seconds that a pixel of the model's tiles takes on this machine; None before that was measured."""
+        milliseconds = self._dispatcher.pixel_ms(model)
+        return None if milliseconds is None else milliseconds / 1000
+
     def status(self) -> EngineStatus:
         """A snapshot for people, health checks and metrics."""
         counters = self._dispatcher.counters()

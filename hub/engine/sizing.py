@@ -41,6 +41,15 @@ class BatchSizer:
         """Predicted milliseconds per tile of `kind`; None before the first was run."""
         return self._per_tile_ms.get(kind)
 
+    def pixel_ms(self, model: str) -> float | None:
+        """Measured milliseconds per pixel of a model's largest tiles so far; None while only first batches were run."""
+        known = {
+            (kind.height * kind.width): milliseconds
+            for kind, milliseconds in self._per_tile_ms.items()
+            if kind.model == model and kind not in self._provisional
+        }
+        return known[max(known)] / max(known) if known else None
+
     def ran(self, kind: TileKind, count: int, milliseconds: float) -> None:
         """Learn from a batch that succeeded."""
         self._learn_time(kind, count, milliseconds / count)

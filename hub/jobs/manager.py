@@ -85,6 +85,10 @@ class JobManager:
         """Why a job sent now would be refused, in words; None if it would be taken. Raises Busy for a lost database."""
         return self._admission.refusal()
 
+    def waiting(self) -> int:
+        """How many jobs wait, of all kinds together. Raises Busy for a lost database."""
+        return self._store.waiting_count()
+
     def begin_stop(self) -> None:
         """Accept nothing more, and tell running jobs to stop; `stop` waits for them."""
         self._admission.close()

@@ -92,6 +92,10 @@ class PageCache:
                         path.unlink()
             return deleted
 
+    def size(self) -> int:
+        """Bytes of all that is here now."""
+        return sum(size for _, size, _ in self._entries())
+
     def _entries(self) -> list[tuple[float, int, Path]]:
         """(last use in Unix seconds, bytes, path) of everything at the top of the cache."""
         found = []

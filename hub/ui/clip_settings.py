@@ -9,7 +9,7 @@ import gradio as gr
 
 from hub.errors import InvalidInput
 from hub.service import CODECS, VideoOptions
-from hub.ui import text
+from hub.ui.language import say
 from hub.ui.widgets import strength_slider
 
 _QUALITIES = 51  # The scale of H.264 and H.265; that of AV1 and VP9 goes on, to where nobody wants to be.
@@ -25,16 +25,16 @@ class ClipSettings:
         self._model = model
         self.temporal = gr.Checkbox(
             suggest_temporal(str(task.value)),
-            label=text.TEMPORAL_LABEL,
-            info=text.TEMPORAL_INFO,
+            label=say("temporal_label"),
+            info=say("temporal_info"),
             elem_id="video-temporal",
         )
-        self.strength = strength_slider(text.STRENGTH_LABEL, text.STRENGTH_INFO, "video-strength")
-        with gr.Accordion(text.MORE_OPTIONS, open=False, elem_id="video-more", elem_classes="hub-more"):
+        self.strength = strength_slider(say("strength_label"), say("strength_info"), "video-strength")
+        with gr.Accordion(say("more_options"), open=False, elem_id="video-more", elem_classes="hub-more"):
             self.codec = gr.Dropdown(
-                [(text.CODECS[codec], codec) for codec in CODECS],
+                [(say(f"codec_{codec}"), codec) for codec in CODECS],
                 value=VideoOptions.codec,
-                label=text.CODEC_LABEL,
+                label=say("codec_label"),
                 filterable=False,
                 elem_id="video-codec",
             )
@@ -43,13 +43,13 @@ class ClipSettings:
                 _QUALITIES,
                 value=VideoOptions.quality,
                 step=1,
-                label=text.QUALITY_LABEL,
-                info=text.QUALITY_INFO,
+                label=say("quality_label"),
+                info=say("quality_info"),
                 elem_id="video-quality",
             )
             with gr.Row(elem_classes="hub-range"):
-                self.start = _time_field(text.START_LABEL, text.START_HINT, "video-start")
-                self.end = _time_field(text.END_LABEL, text.END_HINT, "video-end")
+                self.start = _time_field(say("start_label"), say("start_hint"), "video-start")
+                self.end = _time_field(say("end_label"), say("end_hint"), "video-end")
 
     @property
     def widgets(self) -> set[Any]:
@@ -64,6 +64,11 @@ class ClipSettings:
             self.start,
             self.end,
         }
+
+    @property
+    def range(self) -> tuple[gr.Textbox, gr.Textbox]:
+        """From when to when."""
+        return self.start, self.end
 
     def connect(self, **event: Any) -> None:
         """Let a choice change what goes with it; event: how Gradio's events are handled."""
@@ -93,7 +98,7 @@ def suggest_temporal(task: str) -> bool:
 def _quality_of(codec: str) -> gr.Slider:
     """The slider of the quality, if the codec has any."""
     fixed = codec in _WITHOUT_QUALITY
-    return gr.Slider(interactive=not fixed, info=text.QUALITY_NONE if fixed else text.QUALITY_INFO)
+    return gr.Slider(interactive=not fixed, info=say("quality_none") if fixed else say("quality_info"))
 
 
 def _time_field(label: str, hint: str, elem_id: str) -> gr.Textbox:
@@ -109,7 +114,7 @@ def seconds_of(words: Any) -> float | None:
     if not written:
         return None
     if not _TIME.fullmatch(written):
-        raise InvalidInput("invalid_range", text.TIME_WRONG.format(words=written))
+        raise InvalidInput("invalid_range", say("time_wrong", words=written))
     sign = -1 if written.startswith("-") else 1
     seconds = 0.0
     for part in written.lstrip("-").split(":"):

@@ -1,4 +1,4 @@
-"""What Gradio reads from the process environment, set before the page is built."""
+"""What Gradio reads from the process environment, set before the page is built; and what it is kept from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
+import gradio as gr
 import imageio_ffmpeg
+from gradio import processing_utils
+
+from hub.ui.language import say
 
 
 def prepare_environment(cache_dir: Path, bin_dir: Path) -> None:
@@ -16,6 +20,12 @@ def prepare_environment(cache_dir: Path, bin_dir: Path) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     link_ffmpeg(bin_dir)
+    # Where a caller names a file by an address of another machine, Gradio would fetch it.
+    processing_utils.async_ssrf_protected_download = _refuse
+
+
+async def _refuse(url: str, cache_dir: str) -> str:  # noqa: ARG001 - Gradio names them.
+    raise gr.Error(say("gate_remote"), print_exception=False)
 
 
 def link_ffmpeg(bin_dir: Path) -> Path:

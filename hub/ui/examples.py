@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hub.ui import scenes, text
+from hub.ui import scenes
 
 THUMBNAIL_WIDTH = 240
 
 
 @dataclass(frozen=True)
 class Example:
-    """One photo to click: its title for people, its file, and a small JPEG of it as a data URI."""
+    """One photo to click: the key of its title, its file, and a small JPEG of it as a data URI."""
 
     key: str
     title: str
@@ -36,9 +36,9 @@ class _Recipe:
 
 
 _RECIPES = (
-    _Recipe("still-life", text.EXAMPLE_STILL_LIFE, scenes.still_life, 90.0, 0.012),
-    _Recipe("mountain-lake", text.EXAMPLE_LAKE, scenes.mountain_lake, 110.0, 0.010),
-    _Recipe("night-street", text.EXAMPLE_STREET, scenes.night_street, 160.0, 0.009),
+    _Recipe("still-life", "example_still_life", scenes.still_life, 90.0, 0.012),
+    _Recipe("mountain-lake", "example_lake", scenes.mountain_lake, 110.0, 0.010),
+    _Recipe("night-street", "example_street", scenes.night_street, 160.0, 0.009),
 )
 
 

@@ -25,12 +25,13 @@ _FAST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 class Span:
     """Which times of a clip can be looked at, in seconds of presentation time; all that the page remembers of it.
 
-    aspect: width of a pixel by its height.
+    aspect: width of a pixel by its height. step: how long a frame is shown; 0 where the clip does not tell.
     """
 
     first: float
     last: float
     aspect: float
+    step: float = 0.0
 
     @classmethod
     def of(cls, info: ClipInfo) -> Span:
@@ -38,7 +39,7 @@ class Span:
         first = float(info.start - info.origin)
         step = float(1 / info.rate) if info.rate else 0.0
         last = max(first, first + (info.seconds or 0.0) - step)
-        return cls(first, last, float(info.aspect))
+        return cls(first, last, float(info.aspect), step)
 
     @property
     def telling(self) -> float:

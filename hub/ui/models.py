@@ -1,4 +1,4 @@
-"""The model menu of a tab: what it lists, and what it says about the model that is chosen."""
+"""What models and tasks are called here, and the model menu of a tab: what it lists, and what it says of a choice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import html
 from typing import TYPE_CHECKING
 
 from hub.errors import HubError
-from hub.ui import text
+from hub.ui.language import known, say
+from hub.ui.problems import explain
 
 if TYPE_CHECKING:
     from hub.catalog import Catalog, ModelEntry
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def task_choices(catalog: Catalog) -> list[tuple[str, str]]:
     """(display name, task) pairs for a menu."""
-    return [(name, task) for task, name in catalog.tasks().items()]
+    return [(task_name(task), task) for task in catalog.tasks()]
 
 
 def model_choices(catalog: Catalog, task: str) -> list[tuple[str, str]]:
@@ -35,35 +36,53 @@ def preferred_model(catalog: Catalog, task: str, chosen: str | None = None) -> s
 
 def model_names(catalog: Catalog) -> dict[str, str]:
     """Model name to display name, over all tasks."""
-    return {entry.name: entry.text for entry in catalog.models()}
+    return {entry.name: model_name(entry) for entry in catalog.models()}
+
+
+def task_name(task: str) -> str:
+    """What people call a task."""
+    key = f"task_{task}"
+    return say(key) if known(key) else task
+
+
+def model_name(entry: ModelEntry) -> str:
+    """What people call a model; of one that is not the hub's own, as its file is called."""
+    key = f"model_name_{entry.name}"
+    return say(key) if known(key) else entry.text
+
+
+def model_good(entry: ModelEntry) -> str:
+    """What a model is good at, in a sentence or two."""
+    key = f"model_good_{entry.name}"
+    return say(key) if known(key) else entry.description
 
 
 def model_note(catalog: Catalog, name: str | None, *, auto_fetch: bool) -> str:
     """What to know about the chosen model, as HTML: what it is good at, its licence, and what running it would do."""
     if not name:
-        return _note(text.MODEL_NONE, warn=True)
+        return _note(say("model_none"), warn=True)
     try:
         entry = catalog.get(name)
     except HubError as error:
-        return _note(html.escape(error.message), warn=True)
-    about = html.escape(entry.description)
+        return _note(html.escape(explain(error)), warn=True)
+    about = html.escape(model_good(entry))
     if entry.licence:
-        about += f" <small>{html.escape(text.MODEL_LICENCE.format(licence=entry.licence))}</small>"
+        about += f" <small>{html.escape(say('model_licence', licence=entry.licence))}</small>"
     note = _note(about)
     if entry.problem is not None:
-        return note + _note(html.escape(text.MODEL_PROBLEM.format(problem=entry.problem)), warn=True)
+        return note + _note(html.escape(say("model_problem", problem=entry.problem)), warn=True)
     if entry.installed:
         return note
     if auto_fetch and entry.source is not None:
-        return note + _note(text.MODEL_WILL_FETCH, warn=True)
+        return note + _note(say("model_will_fetch"), warn=True)
     command = f"<code>python -m hub fetch {html.escape(entry.name)}</code>"
-    return note + _note(f"{text.MODEL_HOW_TO_FETCH} {command}", warn=True)
+    return note + _note(f"{say('model_how_to_fetch')} {command}", warn=True)
 
 
 def _label(entry: ModelEntry) -> str:
     if entry.problem is not None:
-        return text.MODEL_UNUSABLE.format(name=entry.text)
-    return entry.text if entry.installed else text.MODEL_NOT_INSTALLED.format(name=entry.text)
+        return say("model_unusable", name=model_name(entry))
+    return model_name(entry) if entry.installed else say("model_not_installed", name=model_name(entry))
 
 
 def _note(words: str, *, warn: bool = False) -> str:

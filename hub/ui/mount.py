@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
-import gradio as gr
 from fastapi import FastAPI
 from starlette.responses import PlainTextResponse
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.service import Hub
-from hub.ui import look, text
+from hub.ui.bundles import bundle_route
 from hub.ui.clips import clip_route
-from hub.ui.page import build_page
+from hub.ui.language import say
+from hub.ui.pages import Pages
+from hub.ui.thumbnails import thumbnail_route
 
 RESERVED = ("/api", "/static_results", "/health", "/ready", "/metrics", "/docs", "/redoc", "/openapi.json", "/ws")
-_ASSETS = Path(__file__).parent / "assets"
 
 
 class PageMount(Mount):
@@ -44,36 +46,26 @@ class PageGate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
         if "/gradio_api/file=http" in path or "/gradio_api/proxy=" in path:
-            await PlainTextResponse(text.GATE_REMOTE, status_code=403)(scope, receive, send)
+            await PlainTextResponse(say("gate_remote"), status_code=403)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
 
 def mount_page(app: FastAPI, hub: Hub) -> None:
-    """Mount the page at `/`, and the clips that it plays. Call it last: routes added later would never be reached.
+    """Mount the page at `/`, and the clips and thumbnails that it shows.
 
-    Gradio's lifespan runs inside the application's. `hub.settings.root_path` is the sub-path of a reverse proxy.
+    Call it last: routes added later would never be reached. The pages' lifespan runs inside the application's.
     """
+    pages = Pages(hub)
+    outer = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(parent: Any) -> AsyncIterator[Any]:
+        async with outer(parent) as state, pages:
+            yield state
+
+    app.router.lifespan_context = lifespan
     app.router.routes.append(clip_route(hub))
-    gr.mount_gradio_app(
-        app,
-        build_page(hub),
-        path="/",
-        root_path=hub.settings.root_path or None,
-        max_file_size=hub.settings.max_upload_mb * 1_000_000,
-        allowed_paths=[],
-        favicon_path=str(_ASSETS / "icon.svg"),
-        footer_links=[],
-        run_history=False,
-        show_error=False,
-        ssr_mode=False,
-        mcp_server=False,
-        pwa=False,
-        enable_monitoring=False,
-        theme=look.theme(),
-        css_paths=[_ASSETS / "page.css"],
-    )
-    plain = app.router.routes.pop()
-    if not isinstance(plain, Mount):
-        raise TypeError(f"Gradio was expected to add a Mount, not {plain!r}.")
-    app.router.routes.append(PageMount("", app=PageGate(plain.app), name="page"))
+    app.router.routes.append(bundle_route(hub))
+    app.router.routes.append(thumbnail_route(hub))
+    app.router.routes.append(PageMount("", app=PageGate(pages), name="page"))

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import gradio as gr
 
 from hub.service import Hub
-from hub.ui import text
+from hub.ui.about import about_button, about_sheet
+from hub.ui.activity import ActivityTab
 from hub.ui.cache import PageCache
-from hub.ui.environment import prepare_environment
-from hub.ui.examples import load_examples
+from hub.ui.endpoints import OPEN_API_PAGE, Endpoints
+from hub.ui.examples import Example
+from hub.ui.language import language, say, spoken
+from hub.ui.live import LiveTab
 from hub.ui.photo import PhotoTab
 from hub.ui.video import VideoTab
+from hub.ui.visitors import GREET, visitor_state
 
 _GIB = 1 << 30
 _CACHE_SECONDS = 2 * 3600
 _SWEEP_SECONDS = 600
-# Whoever comes back finds the tab that was used last.
-_OPEN_LAST_TAB = """() => {
+# For screen readers the language that is spoken; and whoever comes back finds the tab that was used last.
+_ON_OPEN = """() => {
+  document.documentElement.lang = "{{language}}";
   document.addEventListener("click", (event) => {
     const tab = event.target.closest("[data-tab-id]");
     if (tab) localStorage.setItem("uformer-hub-tab", tab.dataset.tabId);
@@ -31,13 +38,10 @@ _LOGO = (
 )
 
 
-def build_page(hub: Hub) -> gr.Blocks:
-    """Everything that people see at `/`; draws the examples at the first start."""
-    cache = page_cache(hub)
-    cache.sweep()
-    prepare_environment(cache.root, hub.settings.data_dir / "bin")
+def build_page(hub: Hub, cache: PageCache, examples: Sequence[Example]) -> gr.Blocks:
+    """Everything that people see at `/`, in the language that is current, which its handlers speak too."""
     page = gr.Blocks(
-        title=text.TITLE,
+        title=say("title"),
         analytics_enabled=False,
         delete_cache=(_SWEEP_SECONDS, _CACHE_SECONDS),
         fill_width=True,
@@ -45,10 +49,22 @@ def build_page(hub: Hub) -> gr.Blocks:
     with page:
         gr.HTML(_header(), apply_default_css=False, elem_id="hub-header")
         tabs = gr.Tabs(elem_classes="hub-tabs")
-        PhotoTab(hub, cache, tabs, load_examples(hub.settings.data_dir / "examples")).restore_on_load(page)
-        VideoTab(hub, cache, tabs).restore_on_load(page)
+        visitor = visitor_state()
+        page.load(None, visitor, visitor, js=GREET, api_visibility="private")
+        photo = PhotoTab(hub, cache, tabs, visitor, examples)
+        photo.restore_on_load(page)
+        video = VideoTab(hub, cache, tabs, visitor)
+        video.restore_on_load(page)
+        LiveTab(hub, tabs).refresh_on_load(page)
+        ActivityTab(hub, cache, tabs, visitor, photo, video)
+        about_sheet(hub, page)
         gr.HTML(_footer(), apply_default_css=False, elem_id="hub-footer")
-        page.load(None, js=_OPEN_LAST_TAB, api_visibility="private")
+        page.load(None, js=_ON_OPEN.replace("{{language}}", language()), api_visibility="private")
+        Endpoints(hub, cache)
+        page.load(None, js=OPEN_API_PAGE, api_visibility="private")
+    for event in page.fns.values():
+        if event.fn is not None:
+            event.fn = spoken(event.fn)
     page.api_open = False  # As an argument of `queue` it would build Gradio's application once more.
     return page
 
@@ -65,8 +81,9 @@ def page_cache(hub: Hub) -> PageCache:
 
 
 def _header() -> str:
-    return f'<div class="hub-header">{_LOGO}<div><h1>{text.TITLE}</h1><p>{text.TAGLINE}</p></div></div>'
+    return f'<div class="hub-header">{_LOGO}<div><h1>{say("title")}</h1><p>{say("tagline")}</p></div></div>'
 
 
 def _footer() -> str:
-    return f'<div class="hub-footer"><span>{text.FOOTER_PRIVACY}</span><a href="docs">{text.FOOTER_API}</a></div>'
+    links = f'{about_button()}<a href="docs">{say("footer_api")}</a><a href="?view=api">{say("footer_gradio")}</a>'
+    return f'<div class="hub-footer"><span>{say("footer_privacy")}</span><span>{links}</span></div>'

@@ -8,7 +8,6 @@ be pasted into. Here the browser uploads the file's own bytes.
 from __future__ import annotations
 
 import html
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import Any
 
 import gradio as gr
 
-from hub.ui import text
 from hub.ui.examples import Example
+from hub.ui.language import say
+from hub.ui.selection import MOST, holding
 
 _ASSETS = Path(__file__).parent / "assets"
 # Besides image/*: types that browsers do not count as images. Naming HEIC keeps iOS from converting it to JPEG.
@@ -51,25 +51,41 @@ class _Words:
     hint: str
     formats: str
     reading: str
-    one: str
 
 
 def photo_picker(max_upload_mb: int) -> gr.HTML:
-    """The drop zone for photos, which may be pasted too; see `_picker`."""
-    words = _Words(text.PICKER_TITLE, text.PICKER_HINT, text.PICKER_FORMATS, text.PICKER_READING, text.PICKER_ONE)
-    return _picker("photo-picker", words, _PHOTO_ICON, _PHOTOS, max_upload_mb)
+    """The drop zone for photos, several of which may be chosen; see `_picker`.
+
+    Its value is what `holding` returns. Beside `upload` it has the events `remove` (with the `place` of a photo, or
+    None for all) and `preview` (with the `left` and `top` of a part in the photo's pixels).
+    """
+    words = _Words(say("picker_title"), say("picker_hint"), say("picker_formats"), say("picker_reading"))
+    return _picker(
+        "photo-picker",
+        words,
+        _PHOTO_ICON,
+        _PHOTOS,
+        max_upload_mb,
+        many=MOST,
+        add=say("picker_add"),
+        clear=say("picker_clear"),
+        text_most=say("picker_most"),
+        text_uploading_many=say("picker_uploading_many"),
+        part_label=say("part_label"),
+        part_hint=say("part_hint"),
+        part_look=say("part_look"),
+    )
 
 
 def clip_picker(max_upload_mb: int) -> gr.HTML:
     """The drop zone for clips; see `_picker`."""
     words = _Words(
-        text.CLIP_PICKER_TITLE,
-        text.CLIP_PICKER_HINT,
-        text.CLIP_PICKER_FORMATS,
-        text.CLIP_PICKER_READING,
-        text.CLIP_PICKER_ONE,
+        say("clip_picker_title"),
+        say("clip_picker_hint"),
+        say("clip_picker_formats"),
+        say("clip_picker_reading"),
     )
-    return _picker("video-picker", words, _CLIP_ICON, _CLIPS, max_upload_mb)
+    return _picker("video-picker", words, _CLIP_ICON, _CLIPS, max_upload_mb, many=0, text_one=say("clip_picker_one"))
 
 
 def picked(name: str, caption: str, alt: str, picture: Path, **source: Any) -> dict[str, Any]:
@@ -91,28 +107,31 @@ def picked(name: str, caption: str, alt: str, picture: Path, **source: Any) -> d
 
 def refused(message: str) -> dict[str, Any]:
     """The picker's value without a file, and with an error below."""
-    # No two values are alike: the browser would not be told of the same error twice.
-    return {"error": html.escape(message), "turn": secrets.token_hex(4)}
+    return holding([], message)
 
 
 def example_gallery(examples: Sequence[Example]) -> gr.HTML:
     """Thumbnails to click; `select` events carry the example's `key`."""
     buttons = "".join(
         f'<button type="button" data-example="{html.escape(example.key)}" '
-        f'aria-label="{html.escape(text.EXAMPLE_USE.format(title=example.title))}">'
-        f'<img src="{example.thumbnail}" alt="" loading="lazy"><span>{html.escape(example.title)}</span></button>'
+        f'aria-label="{html.escape(say("example_use", title=say(example.title)))}">'
+        f'<img src="{example.thumbnail}" alt="" loading="lazy"><span>{html.escape(say(example.title))}</span></button>'
         for example in examples
     )
     return gr.HTML(
-        value=f'<h3>{text.EXAMPLES_TITLE}</h3><div class="hub-examples">{buttons}</div>',
+        value=f'<h3>{say("examples_title")}</h3><div class="hub-examples">{buttons}</div>',
         js_on_load=_CHOOSE_EXAMPLE,
         apply_default_css=False,
         elem_id="photo-examples",
     )
 
 
-def _picker(elem_id: str, words: _Words, icon: str, accept: str, max_upload_mb: int) -> gr.HTML:
-    """A drop zone. Its value is a dict (see `picked`) or None; `upload` events carry `path` and `name`."""
+def _picker(elem_id: str, words: _Words, icon: str, accept: str, max_upload_mb: int, **more: Any) -> gr.HTML:
+    """A drop zone. Its value is a dict (see `picked`) or None; `upload` events carry `path` and `name`.
+
+    more: `many`, how many files it takes (0: one alone, which each new one replaces), and the words that go with that.
+    Of many, each `upload` also tells whether to `add` to what is there, and which is the `first` of those just chosen.
+    """
     return gr.HTML(
         value=None,
         html_template=(_ASSETS / "picker.html").read_text("utf-8").replace("<!-- icon -->", icon),
@@ -124,10 +143,12 @@ def _picker(elem_id: str, words: _Words, icon: str, accept: str, max_upload_mb: 
         title=words.title,
         hint=words.hint,
         formats=words.formats.format(max_upload_mb=max_upload_mb),
-        change=text.PICKER_CHANGE,
-        text_uploading=text.PICKER_UPLOADING,
+        change=say("picker_change"),
+        text_uploading=say("picker_uploading"),
         text_reading=words.reading,
-        text_too_large=text.PICKER_TOO_LARGE,
-        text_failed=text.PICKER_FAILED,
-        text_one=words.one,
+        text_too_large=say("picker_too_large"),
+        text_failed=say("picker_failed"),
+        text_then=say("picker_then"),
+        run=elem_id.replace("-picker", "-run"),
+        **more,
     )

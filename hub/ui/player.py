@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from hub.ui import text
+from hub.ui.language import say
 
 _ASSETS = Path(__file__).parent / "assets"
 
@@ -21,7 +21,7 @@ def clip_player(elem_id: str) -> gr.HTML:
     template = (_ASSETS / "player.html").read_text("utf-8")
     return gr.HTML(
         value=None,
-        html_template=re.sub(r"\{\{(\w+)\}\}", lambda found: html.escape(getattr(text, found[1])), template),
+        html_template=re.sub(r"\{\{(\w+)\}\}", lambda found: html.escape(say(found[1])), template),
         js_on_load=(_ASSETS / "player.js").read_text("utf-8"),
         apply_default_css=False,
         elem_id=elem_id,

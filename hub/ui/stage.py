@@ -8,9 +8,13 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from hub.errors import HubError
 from hub.jobs.manager import JobView
 from hub.jobs.model import Job, Kind, Status
-from hub.ui import text
+from hub.ui.language import say
+from hub.ui.measures import codec_name, duration, file_size
+from hub.ui.problems import explain
+from hub.ui.steps import step_words
 
 # Up to here a job has only announced its next step, and its pace says nothing: a photo of one tile stays here.
 PREPARED_PERCENT = 8
@@ -20,23 +24,26 @@ _EMPTY_ICON = (
 )
 
 
-def empty(title: str = text.EMPTY_TITLE, hint: str = text.EMPTY_HINT) -> str:
-    """Before the first run."""
+def empty(title: str = "", hint: str = "") -> str:
+    """Before the first run; of a photo, unless told otherwise."""
+    title, hint = title or say("empty_title"), hint or say("empty_hint")
     return f'<div class="hub-stage hub-empty">{_EMPTY_ICON}<h3>{title}</h3><p>{hint}</p></div>'
 
 
-def problem(message: str, title: str = text.FAILED_TITLE, hint: str = "") -> str:
-    """An error, in the place where the result would be."""
+def problem(error: HubError | str, title: str = "", hint: str = "") -> str:
+    """An error, in the place where the result would be; one of the hub's is explained."""
+    message = explain(error) if isinstance(error, HubError) else error
     more = f'<p class="hub-small">{html.escape(hint)}</p>' if hint else ""
     return (
-        f'<div class="hub-stage hub-problem" role="alert"><h3>{html.escape(title)}</h3>'
+        f'<div class="hub-stage hub-problem" role="alert"><h3>{html.escape(title or say("failed_title"))}</h3>'
         f"<p>{html.escape(message)}</p>{more}</div>"
     )
 
 
-def cancelled(hint: str = text.CANCELLED_HINT) -> str:
+def cancelled(hint: str = "") -> str:
     """After a cancel."""
-    return f'<div class="hub-stage hub-quiet" role="status"><h3>{text.CANCELLED_TITLE}</h3><p>{hint}</p></div>'
+    words = hint or say("cancelled_hint")
+    return f'<div class="hub-stage hub-quiet" role="status"><h3>{say("cancelled_title")}</h3><p>{words}</p></div>'
 
 
 def waiting(message: str) -> str:
@@ -49,41 +56,54 @@ def waiting(message: str) -> str:
 
 def previewed(time: str, model: str, *, smooths: bool) -> str:
     """Above the comparison of one frame of a clip."""
-    facts = html.escape(text.PREVIEW_FACTS.format(time=time, model=model))
-    hint = f"<p>{text.PREVIEW_HINT}</p>" if smooths else ""
+    facts = html.escape(say("preview_facts", time=time, model=model))
+    hint = f"<p>{say('preview_hint')}</p>" if smooths else ""
     return f'<div class="hub-stage" role="status"><p class="hub-facts">{facts}</p>{hint}</div>'
 
 
-def busy(message: str) -> str:
+def part(facts: str) -> str:
+    """Above the comparison of a part of a photo."""
+    return f'<div class="hub-stage" role="status"><p class="hub-facts">{html.escape(facts)}</p></div>'
+
+
+def busy(error: HubError) -> str:
     """While the hub cannot tell how the job stands."""
     return (
-        f'<div class="hub-stage hub-quiet" role="status"><h3>{text.BUSY_TITLE}</h3>'
-        f"<p>{html.escape(message)}</p><p>{text.BUSY_HINT}</p></div>"
+        f'<div class="hub-stage hub-quiet" role="status"><h3>{say("busy_title")}</h3>'
+        f"<p>{html.escape(explain(error))}</p><p>{say('busy_hint')}</p></div>"
     )
 
 
-def working(view: JobView, latest: str | None = None, *, leave_hint: str = text.LEAVE_HINT) -> str:
+def working(view: JobView, latest: str | None = None, *, leave_hint: str = "") -> str:
     """A pending or running job: place in the queue, or a bar with percentage and time left once they are measured.
 
     latest: address of the frame of a clip that was restored last. A clip's stage has room for it from the start.
     leave_hint: what becomes of the job when the page is closed.
     """
     name = html.escape(view.job.filename)
+    title = say("queued_title") if view.job.status is Status.PENDING else say("working_title")
+    return (
+        f'<div class="hub-stage hub-working"><p class="hub-eyebrow">{title}</p><h3 title="{name}">{name}</h3>'
+        f'{bar(view, title)}<p class="hub-small">{leave_hint or say("leave_hint")}</p>'
+        f"{_latest(latest) if view.job.kind is Kind.VIDEO else ''}</div>"
+    )
+
+
+def bar(view: JobView, label: str) -> str:
+    """How far a pending or running job is: a bar and the words below it. label: of the bar, for those who hear it."""
     percent, aside = None, ""
     if view.job.status is Status.PENDING:
-        title, message = text.QUEUED_TITLE, queue_words(view.queue_position)
+        message = queue_words(view.queue_position)
     else:
-        title, message = text.WORKING_TITLE, _message(view)
+        message = step_words(view)
         if view.progress > PREPARED_PERCENT or view.details:
             percent, aside = view.progress, f"{view.progress} % · {eta_words(view.eta_seconds)}"
     amount = "" if percent is None else f' aria-valuenow="{percent}" aria-valuetext="{html.escape(aside)}"'
     fill = "<i></i>" if percent is None else f'<span style="width:{percent}%"></span>'
     return (
-        f'<div class="hub-stage hub-working"><p class="hub-eyebrow">{title}</p><h3 title="{name}">{name}</h3>'
-        f'<div class="hub-bar" role="progressbar" aria-label="{title}" '
+        f'<div class="hub-bar" role="progressbar" aria-label="{html.escape(label)}" '
         f'aria-valuemin="0" aria-valuemax="100"{amount}>{fill}</div>'
         f'<p class="hub-bar-words"><span>{html.escape(message)}</span><span class="hub-numbers">{aside}</span></p>'
-        f'<p class="hub-small">{leave_hint}</p>{_latest(latest) if view.job.kind is Kind.VIDEO else ""}</div>'
     )
 
 
@@ -102,11 +122,6 @@ def finished(view: JobView, model_names: Mapping[str, str]) -> str:
     )
 
 
-def before_after() -> str:
-    """The two words on the comparison."""
-    return f'<div class="hub-tags" aria-hidden="true"><span>{text.BEFORE}</span><span>{text.AFTER}</span></div>'
-
-
 def download(job: Job, version: float | None = None) -> str:
     """A link that saves the result under the file's own name.
 
@@ -119,7 +134,7 @@ def download(job: Job, version: float | None = None) -> str:
     suffix = PurePosixPath(name).suffix.lstrip(".").upper()
     return (
         f'<a class="hub-download" href="{html.escape(address)}" download="{html.escape(name)}">'
-        f"<span>{text.DOWNLOAD}</span><small>{html.escape(suffix)}</small></a>"
+        f"<span>{say('download')}</span><small>{html.escape(suffix)}</small></a>"
     )
 
 
@@ -131,49 +146,24 @@ def note(words: str) -> str:
 def download_name(job: Job) -> str:
     """The client's file name with `-restored`, and the suffix that the result really has."""
     suffix = PurePosixPath(unquote(job.result_path or "")).suffix
-    return text.DOWNLOAD_NAME.format(stem=PurePosixPath(job.filename).stem, suffix=suffix)
+    return say("download_name", stem=PurePosixPath(job.filename).stem, suffix=suffix)
 
 
 def queue_words(position: int | None) -> str:
     """Where in the queue a pending job stands; 1 is next."""
     if position is None or position <= 1:
-        return text.QUEUED_NEXT
-    return text.QUEUED_POSITION.format(position=position)
+        return say("queued_next")
+    return say("queued_position", position=position)
 
 
 def eta_words(seconds: float | None) -> str:
     """Seconds left as people say them."""
-    return text.ETA_UNKNOWN if seconds is None else text.ETA.format(time=duration(seconds))
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the two largest units that matter."""
-    whole = max(1, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min" + (f" {whole % 60} s" if whole < 600 and whole % 60 else "")
-    return f"{whole // 3600} h" + (f" {whole % 3600 // 60} min" if whole % 3600 >= 60 else "")
-
-
-def file_size(size: int) -> str:
-    """Bytes as people say them."""
-    if size < 100_000:
-        return text.KILOBYTES.format(size=max(1, round(size / 1e3)))
-    return text.MEGABYTES.format(size=f"{size / 1e6:.1f}")
-
-
-def _message(view: JobView) -> str:
-    """What a running job does, and how fast, as long as frames are restored."""
-    speed, total = view.details.get("frames_per_second"), view.details.get("frames_total")
-    if not speed or view.details["frames_done"] == total:
-        return view.message
-    return text.SPEED.format(message=view.message, rate=f"{speed:.1f}" if speed >= 1 else f"{speed:.2f}")
+    return say("eta_unknown") if seconds is None else say("eta", time=duration(seconds))
 
 
 def _latest(address: str | None) -> str:
     """The frame that was restored last, or the room for it."""
-    picture = f'<img src="{html.escape(address)}" alt="{text.LATEST_ALT}">' if address else ""
+    picture = f'<img src="{html.escape(address)}" alt="{say("latest_alt")}">' if address else ""
     return f'<figure class="hub-latest">{picture}</figure>'
 
 
@@ -182,16 +172,16 @@ def _facts(job: Job, names: Mapping[str, str]) -> list[str]:
     result: dict[str, Any] = job.result or {}
     facts = []
     if {"width", "height"} <= result.keys():
-        facts.append(text.SIZE.format(width=result["width"], height=result["height"]))
+        facts.append(say("size", width=result["width"], height=result["height"]))
     if "frames" in result:
         frames = result["frames"]
-        facts.append(text.ONE_FRAME if frames == 1 else text.FRAMES.format(frames=frames))
+        facts.append(say("one_frame") if frames == 1 else say("frames", frames=frames))
     if "codec" in result:
-        facts.append(text.CODEC_NAMES.get(result["codec"], result["codec"]))
+        facts.append(codec_name(result["codec"]))
     if "frames" in result and "bytes" in result:
         facts.append(file_size(result["bytes"]))
     if "model" in result:
         facts.append(names.get(result["model"], result["model"]))
     if "seconds" in result:
-        facts.append(text.TOOK.format(time=duration(result["seconds"])))
+        facts.append(say("took", time=duration(result["seconds"])))
     return facts

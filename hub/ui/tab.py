@@ -14,17 +14,25 @@ from hub.errors import Busy, HubError, NotFound
 from hub.jobs.manager import JobView
 from hub.jobs.model import Job, Kind, Status
 from hub.service import Hub
-from hub.ui import models, stage, text
+from hub.ui import models, stage
 from hub.ui.cache import PageCache
-from hub.ui.visitors import check_rate, check_visible
+from hub.ui.choice import ModelChoice
+from hub.ui.language import say
+from hub.ui.measures import duration
+from hub.ui.problems import explain, explain_job
+from hub.ui.visitors import STORAGE_CIPHER, check_rate, check_visible
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 HEARTBEAT_SECONDS = 60.0  # Of an open page, so that the result it shows is kept.
-AT_ONCE = 4  # Files that are opened, submitted or shown at a time, each kind of work.
-# Not a secret: it lets a reopened page read what it stored in the browser before the server restarted.
-STORAGE_CIPHER = "uformer-hub-page"
+AT_ONCE = 4  # Files that are opened, submitted or shown at a time, each kind of work, by the page of each language.
+_SMOOTHLY = "{behavior: 'smooth', block: 'nearest'}"
+
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+"""Of an event that only looks at what is there."""
+BOUNDED: dict[str, Any] = {**QUIET, "concurrency_limit": AT_ONCE}
+"""Of an event that works: opens, copies or restores."""
 
 Updates = dict[Any, Any]
 
@@ -42,22 +50,22 @@ class JobTab(ABC):
 
     task: gr.Radio
     model: gr.Dropdown
-    model_note: gr.HTML
     strength: gr.Slider
     run: gr.Button
     stage: gr.HTML
     cancel: gr.Button
     result: gr.Column
 
-    def __init__(self, hub: Hub, cache: PageCache, tabs: gr.Tabs) -> None:
-        """tabs: where it is added."""
+    def __init__(self, hub: Hub, cache: PageCache, tabs: gr.Tabs, visitor: gr.BrowserState) -> None:
+        """tabs: where it is added. visitor: see `visitor_state`."""
+        self.visitor = visitor
         self._hub = hub
         self._cache = cache
         # Not inside the tab: Gradio makes a tab's widgets when it is first opened, long after the page was loaded.
         self.job = gr.BrowserState(None, storage_key=f"uformer-hub-{self.name}-job", secret=STORAGE_CIPHER)
         self.timer = gr.Timer(POLL_SECONDS, active=False)
         self.heart = gr.Timer(HEARTBEAT_SECONDS)
-        with tabs, gr.Tab(self.tab_label, id=self.name):
+        with tabs, gr.Tab(say(self.tab_label), id=self.name):
             self._build()
         self._watched = [self.job, self.timer, self.run, self.stage, self.cancel, self.result, *self._shown()]
         self._connect_job()
@@ -68,11 +76,21 @@ class JobTab(ABC):
         page.load(
             self._open,
             [self.job, self.task, self.model],
-            [self.model, self.model_note, *self._watched],
+            [self.model, self._choice.note, *self._watched],
             show_progress="hidden",
             api_visibility="private",
             concurrency_limit=None,
         )
+
+    @property
+    def watched(self) -> list[Any]:
+        """What `show` may update."""
+        return self._watched
+
+    def show(self, job_id: str) -> Updates:
+        """Open a job in this tab, as if it had been sent from here."""
+        job = {"id": job_id}
+        return {self.job: job, **self._look(job, fresh=True)}
 
     @abstractmethod
     def _build(self) -> None:
@@ -105,75 +123,60 @@ class JobTab(ABC):
         """What becomes of the job when the page is closed."""
         settings = self._hub.settings
         if not settings.clean_up:
-            return text.LEAVE_HINT
-        return text.LEAVE_HINT_FOR.format(time=stage.duration(60 * settings.abandoned_minutes))
+            return say("leave_hint")
+        return say("leave_hint_for", time=duration(60 * settings.abandoned_minutes))
 
     def _failed(self, view: JobView) -> Updates:
-        return self._idle(stage.problem(view.job.error or text.SERVER_ERROR))
+        return self._idle(stage.problem(explain_job(view.job)))
 
     @property
     def _quiet(self) -> dict[str, Any]:
         """Of an event that only looks at what is there."""
-        return {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+        return QUIET
 
     @property
     def _bounded(self) -> dict[str, Any]:
         """Of an event that works: opens, copies or restores."""
-        return {**self._quiet, "concurrency_limit": AT_ONCE}
+        return BOUNDED
 
     @property
     def _show_stage(self) -> str:
         """JavaScript that brings the result column into view."""
         find = f"document.getElementById('{self.name}-main')"
-        return f"() => {find}.scrollIntoView({{behavior: 'smooth', block: 'nearest'}})"
+        return f"() => {find}.scrollIntoView({_SMOOTHLY})"
+
+    @property
+    def _show_outcome(self) -> str:
+        """JavaScript that brings into view what the picker, left without a file, says of a run; else the result."""
+        # The picker's words of other files that did not come may stand there while a run goes well.
+        find = f"document.querySelector('#{self.name}-picker .hub-picker-zone ~ .hub-alert:not([hidden])')"
+        return f"() => ({find} ?? document.getElementById('{self.name}-main')).scrollIntoView({_SMOOTHLY})"
 
     def _build_choice(self) -> None:
         """Task, model, and what is to be known of the model."""
-        catalog = self._hub.catalog
-        tasks = models.task_choices(catalog)
-        task = tasks[0][1]
-        model = models.preferred_model(catalog, task)
-        self.task = gr.Radio(
-            tasks, value=task, label=text.TASK_LABEL, elem_id=f"{self.name}-task", elem_classes="hub-task"
-        )
-        self.model = gr.Dropdown(
-            models.model_choices(catalog, task),
-            value=model,
-            label=text.MODEL_LABEL,
-            filterable=False,
-            elem_id=f"{self.name}-model",
-        )
-        self.model_note = gr.HTML(self._note(model), apply_default_css=False, elem_id=f"{self.name}-model-note")
+        self._choice = ModelChoice(self._hub, self.name)
+        self.task, self.model = self._choice.task, self._choice.model
 
     def _build_run(self) -> None:
         self.run = gr.Button(
-            self.run_label, variant="primary", size="lg", elem_id=f"{self.name}-run", elem_classes="hub-run"
+            say(self.run_label), variant="primary", size="lg", elem_id=f"{self.name}-run", elem_classes="hub-run"
         )
 
     def _build_stage(self) -> None:
         self.stage = gr.HTML(self._empty(), apply_default_css=False, elem_id=f"{self.name}-stage")
         self.cancel = gr.Button(
-            text.CANCEL, visible=False, elem_id=f"{self.name}-cancel", elem_classes="hub-small-button"
+            say("cancel"), visible=False, elem_id=f"{self.name}-cancel", elem_classes="hub-small-button"
         )
 
     def _connect_job(self) -> None:
-        self.task.change(self._change_task, [self.task, self.model], [self.model, self.model_note], **self._quiet)
-        self.model.change(self._note, self.model, self.model_note, **self._quiet)
+        self._choice.connect(**self._quiet)
         self.timer.tick(self._watch, self.job, self._watched, **self._quiet)
         self.heart.tick(self._beat, self.job, None, **self._quiet)
         self.cancel.click(self._cancel, self.job, self._watched, **self._quiet)
 
-    def _change_task(self, task: str, model: str | None) -> tuple[Any, str]:
-        chosen = models.preferred_model(self._hub.catalog, task, model)
-        menu = gr.Dropdown(choices=models.model_choices(self._hub.catalog, task), value=chosen)
-        return menu, self._note(chosen)
-
-    def _note(self, model: str | None) -> str:
-        return models.model_note(self._hub.catalog, model, auto_fetch=self._hub.settings.auto_fetch)
-
     def _open(self, job: Any, task: str, model: str | None) -> Updates:
-        menu, note = self._change_task(task, model)
-        updates = {self.model: menu, self.model_note: note}
+        menu, note = self._choice.refreshed(task, model)
+        updates = {self.model: menu, self._choice.note: note}
         return updates | (self._look(job, fresh=True) if job else {})
 
     def _submit(self, path: Path, submit: Callable[[BinaryIO], Job], request: gr.Request | None) -> Updates:
@@ -183,10 +186,10 @@ class JobTab(ABC):
             with path.open("rb") as stream:
                 job = {"id": submit(stream).id}
         except HubError as error:
-            return self._idle(stage.problem(error.message))
+            return self._idle(stage.problem(error))
         except Exception:
             log.exception("Submitting %s failed.", path.name)
-            return self._idle(stage.problem(text.SERVER_ERROR))
+            return self._idle(stage.problem(say("server_error")))
         return {self.job: job, **self._look(job, fresh=True)}
 
     def _id_of(self, job: Any) -> str:
@@ -215,12 +218,12 @@ class JobTab(ABC):
                 return self._show(view)
             return {self.stage: self._progress(view)}
         except Busy as error:  # It passes: the next look will tell.
-            return self._working(stage.busy(error.message))
+            return self._working(stage.busy(error))
         except (NotFound, KeyError, TypeError):  # deleted meanwhile, or another version's browser state
             return self._forget()
         except Exception:
             log.exception("Showing job %r failed.", job)
-            return self._idle(stage.problem(text.SERVER_ERROR))
+            return self._idle(stage.problem(say("server_error")))
 
     def _cancel(self, job: Any) -> Updates:
         try:
@@ -228,12 +231,12 @@ class JobTab(ABC):
         except (NotFound, KeyError, TypeError):
             return self._forget()
         except HubError as error:
-            reason = error.message
+            reason = explain(error)
         except Exception:
             log.exception("Cancelling job %r failed.", job)
-            reason = text.SERVER_ERROR
+            reason = say("server_error")
         # The job goes on and so does the page, which would soon replace these words on the stage.
-        gr.Warning(text.CANCEL_FAILED.format(reason=reason))
+        gr.Warning(say("cancel_failed", reason=reason))
         return {self.timer: gr.Timer(active=True)}
 
     def _show(self, view: JobView) -> Updates:
@@ -256,9 +259,9 @@ class JobTab(ABC):
         """A job is watched: `words` fill the stage until the timer's next look."""
         return {
             self.timer: gr.Timer(active=True),
-            self.run: gr.Button(text.RUNNING, interactive=False),
+            self.run: gr.Button(say("running"), interactive=False),
             self.stage: words,
-            self.cancel: gr.Button(text.CANCEL, visible=True, interactive=True),
+            self.cancel: gr.Button(say("cancel"), visible=True, interactive=True),
             self.result: gr.Column(visible=False),
         }
 
@@ -266,7 +269,7 @@ class JobTab(ABC):
         """Nothing runs and there is no result: `words` fill the stage."""
         return {
             self.timer: gr.Timer(active=False),
-            self.run: gr.Button(self.run_label, interactive=True),
+            self.run: gr.Button(say(self.run_label), interactive=True),
             self.stage: words,
             self.cancel: gr.Button(visible=False),
             self.result: gr.Column(visible=False),

@@ -10,20 +10,23 @@ from typing import Any
 
 import gradio as gr
 
-from hub.access import PAGE_OWNER
-from hub.errors import HubError, NotFound
+from hub.errors import HubError, InvalidInput, NotFound
 from hub.jobs.manager import JobView
 from hub.jobs.model import Kind
-from hub.ui import models, stage, text
+from hub.ui import models, stage
 from hub.ui.caption import clip_caption
 from hub.ui.clip_settings import ClipSettings
 from hub.ui.clips import clip_addresses, latest_address
+from hub.ui.forecast import TrimButtons, estimate_words, range_words, warning
 from hub.ui.frames import Span, save_poster, save_preview
+from hub.ui.language import say
+from hub.ui.measures import decimal
 from hub.ui.picker import clip_picker, picked, refused
 from hub.ui.player import clip_player, playing
+from hub.ui.problems import explain, explain_job
 from hub.ui.tab import JobTab, Updates
-from hub.ui.visitors import check_rate
-from hub.ui.widgets import comparison
+from hub.ui.viewer import compared, viewer
+from hub.ui.visitors import check_rate, owner_of
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +36,8 @@ class VideoTab(JobTab):
 
     kind = Kind.VIDEO
     name = "video"
-    tab_label = text.TAB_VIDEO
-    run_label = text.RUN_CLIP
+    tab_label = "tab_video"
+    run_label = "run_clip"
 
     def _build(self) -> None:
         with gr.Row(elem_classes="hub-columns"):
@@ -47,42 +50,50 @@ class VideoTab(JobTab):
 
     def _build_picker(self) -> None:
         with gr.Column(elem_classes="hub-card"):
-            gr.HTML(f"<h2>{text.CLIP_PICKER_LABEL}</h2>", apply_default_css=False)
+            gr.HTML(f"<h2>{say('clip_picker_label')}</h2>", apply_default_css=False)
             self.picker = clip_picker(self._hub.settings.max_upload_mb)
             with gr.Column(visible=False, elem_classes="hub-frame", elem_id="video-frame") as self.chooser:
                 self.second = gr.Slider(
-                    0.0, 1.0, value=0.0, step=0.01, label=text.FRAME_LABEL, info=text.FRAME_INFO, elem_id="video-second"
+                    0.0,
+                    1.0,
+                    value=0.0,
+                    step=0.01,
+                    label=say("frame_label"),
+                    info=say("frame_info"),
+                    elem_id="video-second",
                 )
-                self.look = gr.Button(text.PREVIEW, elem_id="video-look")
+                self.trim = TrimButtons()
+                self.look = gr.Button(say("preview"), elem_id="video-look")
 
     def _build_settings(self) -> None:
         with gr.Column(elem_classes="hub-card"):
-            gr.HTML(f"<h2>{text.SETTINGS_TITLE}</h2>", apply_default_css=False)
+            gr.HTML(f"<h2>{say('settings_title')}</h2>", apply_default_css=False)
             self._build_choice()
             self.settings = ClipSettings(self.task, self.model)
             self._build_run()
+            self.forecast = gr.HTML("", apply_default_css=False, elem_id="video-forecast")
 
     def _build_preview(self) -> None:
         with gr.Column(visible=False, elem_classes="hub-card", elem_id="video-preview") as self.preview:
-            gr.HTML(f"<h2>{text.PREVIEW_TITLE}</h2>", apply_default_css=False)
+            gr.HTML(f"<h2>{say('preview_title')}</h2>", apply_default_css=False)
             self.preview_stage = gr.HTML("", apply_default_css=False, elem_id="video-preview-stage")
             with gr.Column(visible=False, elem_classes="hub-result") as self.preview_result:
-                self.compare = comparison("video-compare")
+                self.compare = viewer("video-compare")
         self._previewed = [self.preview_stage, self.preview_result, self.compare]
 
     def _build_result(self) -> None:
         with gr.Column(elem_classes="hub-card"):
-            gr.HTML(f"<h2>{text.STAGE_LABEL}</h2>", apply_default_css=False)
+            gr.HTML(f"<h2>{say('stage_label')}</h2>", apply_default_css=False)
             self._build_stage()
             self.resume = gr.Button(
-                text.RESUME,
+                say("resume"),
                 variant="primary",
                 visible=False,
                 elem_id="video-resume",
                 elem_classes="hub-small-button",
             )
             self.discard = gr.Button(
-                text.DISCARD, visible=False, elem_id="video-discard", elem_classes="hub-small-button"
+                say("discard"), visible=False, elem_id="video-discard", elem_classes="hub-small-button"
             )
             with gr.Column(visible=False, elem_classes="hub-result") as self.result:
                 self.player = clip_player("video-player")
@@ -92,22 +103,34 @@ class VideoTab(JobTab):
         return [self.resume, self.discard, self.player, self.download]
 
     def _connect(self) -> None:
+        # Not preprocessed: the hub checks the values itself and says what is wrong where the page can show it.
+        choices = {self.picker, self.visitor, *self.settings.widgets}
+        told: dict[str, Any] = {
+            "fn": self._forecast,
+            "inputs": choices,
+            "outputs": [self.trim.range, self.forecast],
+            "preprocess": False,
+            **self._bounded,
+        }
         self.picker.upload(
-            self._take_upload, None, [self.picker, self.chooser, self.second, self.preview], **self._bounded
-        )
+            self._take_upload,
+            None,
+            [self.picker, self.chooser, self.second, self.preview, *self.settings.range],
+            **self._bounded,
+        ).then(**told)
+        gr.on([widget.change for widget in self.settings.widgets], trigger_mode="always_last", **told)
+        self.trim.connect(self.picker, self.second, *self.settings.range, **self._quiet)
         self.second.input(
             self._seek, [self.picker, self.second], self.picker, trigger_mode="always_last", **self._bounded
         )
         self.settings.connect(**self._quiet)
-        # Not preprocessed: the hub checks the values itself and says what is wrong where the page can show it.
-        choices = {self.picker, *self.settings.widgets}
         self.run.click(
             self._run,
             choices,
             [self.picker, self.chooser, self.preview, *self._watched],
             preprocess=False,
             **self._bounded,
-        ).then(None, js=self._show_stage, api_visibility="private")
+        ).then(None, js=self._show_outcome, api_visibility="private")
         self.look.click(None, js=self._show_stage, api_visibility="private")
         self.look.click(
             self._preview,
@@ -124,30 +147,53 @@ class VideoTab(JobTab):
         name = str(getattr(event, "name", "clip"))
         path = self._cache.resolve(getattr(event, "path", None))
         if path is None:
-            return self._refused(text.CLIP_PICKER_GONE)
+            return self._refused(say("clip_picker_gone"))
         self._cache.sweep()
         try:
             info = self._hub.clips.probe(path)
             span = Span.of(info)
             poster = save_poster(self._hub, self._cache, path, info, span.telling)
         except HubError as error:
-            return self._refused(error.message)
+            return self._refused(explain(error))
         except Exception:
             log.exception("Opening the clip %r failed.", name)
-            return self._refused(text.SERVER_ERROR)
+            return self._refused(say("server_error"))
         source = {"upload": str(path), "span": asdict(span)}
         return {
-            self.picker: picked(name, clip_caption(info), text.CLIP_PICKER_ALT, poster, **source),
+            self.picker: picked(name, clip_caption(info), say("clip_picker_alt"), poster, **source),
             self.chooser: gr.Column(visible=True),
             self.second: gr.Slider(
                 minimum=round(span.first, 2), maximum=round(span.last, 2), value=span.telling, visible=span.last > 0
             ),
             self.preview: gr.Column(visible=False),
+            **dict.fromkeys(self.settings.range, ""),
         }
 
     def _refused(self, message: str) -> Updates:
         hidden = gr.Column(visible=False)
         return {self.picker: refused(message), self.chooser: hidden, self.preview: hidden}
+
+    def _forecast(self, values: dict[Any, Any]) -> Iterator[Updates]:
+        """Say which part is chosen, then how long it will take and how large the result will be."""
+        clip = values[self.picker]
+        path = self._source(clip)
+        if isinstance(path, str):
+            yield {self.trim.range: "", self.forecast: ""}
+            return
+        try:
+            options = self.settings.options(values)
+            words = range_words(Span(**clip["span"]), options.start, options.end)
+        except InvalidInput as error:
+            yield {self.trim.range: warning(explain(error)), self.forecast: ""}
+            return
+        yield {self.trim.range: words, self.forecast: stage.note(say("forecast_working"))}
+        try:
+            yield {self.forecast: estimate_words(self._hub.estimate_video(path, options))}
+        except HubError as error:
+            yield {self.forecast: warning(explain(error))}
+        except Exception:
+            log.exception("Estimating %s failed.", path.name)
+            yield {self.forecast: ""}  # Nobody needs it to go on.
 
     def _seek(self, clip: Any, seconds: float) -> Any:
         """The picker with the frame at another time; the old one where that cannot be had."""
@@ -165,8 +211,8 @@ class VideoTab(JobTab):
     def _source(self, clip: Any) -> Path | str:
         """The chosen clip, or why there is none."""
         if not clip or not clip.get("name"):
-            return text.CLIP_PICKER_MISSING
-        return self._cache.resolve(clip.get("upload")) or text.CLIP_PICKER_GONE
+            return say("clip_picker_missing")
+        return self._cache.resolve(clip.get("upload")) or say("clip_picker_gone")
 
     def _run(self, values: dict[Any, Any], request: gr.Request | None = None) -> Updates:
         clip = values[self.picker]
@@ -177,7 +223,7 @@ class VideoTab(JobTab):
         updates = self._submit(
             path,
             lambda stream: self._hub.submit_video(
-                stream, clip["name"], self.settings.options(values), owner=PAGE_OWNER
+                stream, clip["name"], self.settings.options(values), owner=owner_of(self._hub, values[self.visitor])
             ),
             request,
         )
@@ -192,12 +238,12 @@ class VideoTab(JobTab):
             return
         span = Span(**clip["span"])
         seconds = span.clamp(float(values[self.second]))
-        time = text.SECONDS.format(seconds=f"{seconds:.2f}")
+        time = say("seconds", seconds=decimal(f"{seconds:.2f}"))
         hidden = gr.Column(visible=False)
         yield {
             self.look: gr.Button(interactive=False),
             self.preview: gr.Column(visible=True),
-            self.preview_stage: stage.waiting(text.PREVIEW_WORKING.format(time=time)),
+            self.preview_stage: stage.waiting(say("preview_working", time=time)),
             self.preview_result: hidden,
         }
         enabled = {self.look: gr.Button(interactive=True)}
@@ -206,18 +252,18 @@ class VideoTab(JobTab):
             options = self.settings.options(values)
             pair = save_preview(self._hub, self._cache, path, span, seconds, options)
         except HubError as error:
-            yield {**enabled, self.preview_stage: stage.problem(error.message, text.PREVIEW_FAILED)}
+            yield {**enabled, self.preview_stage: stage.problem(error, say("preview_failed"))}
             return
         except Exception:
             log.exception("Previewing a frame of %r failed.", clip["name"])
-            yield {**enabled, self.preview_stage: stage.problem(text.SERVER_ERROR, text.PREVIEW_FAILED)}
+            yield {**enabled, self.preview_stage: stage.problem(say("server_error"), say("preview_failed"))}
             return
         model = models.model_names(self._hub.catalog).get(str(options.model_name), "")
         yield {
             **enabled,
             self.preview_stage: stage.previewed(time, model, smooths=options.smooths),
             self.preview_result: gr.Column(visible=True),
-            self.compare: tuple(map(str, pair)),
+            self.compare: compared(*pair),
         }
 
     def _resume(self, job: Any, request: gr.Request | None = None) -> Updates:
@@ -228,11 +274,11 @@ class VideoTab(JobTab):
         except (NotFound, KeyError, TypeError):
             return self._forget()
         except HubError as error:
-            reason = error.message
+            reason = explain(error)
         except Exception:
             log.exception("Resuming job %r failed.", job)
-            reason = text.SERVER_ERROR
-        gr.Warning(text.RESUME_FAILED.format(reason=reason))
+            reason = say("server_error")
+        gr.Warning(say("resume_failed", reason=reason))
         return {self.timer: gr.skip()}
 
     def _discard(self, job: Any) -> Updates:
@@ -242,22 +288,22 @@ class VideoTab(JobTab):
         except (NotFound, KeyError, TypeError):
             return self._forget()  # Deleted already, which is what was asked for.
         except HubError as error:
-            gr.Warning(text.DISCARD_FAILED.format(reason=error.message))
+            gr.Warning(say("discard_failed", reason=explain(error)))
             return {self.timer: gr.skip()}
         return self._forget()
 
     def _empty(self) -> str:
-        return stage.empty(text.EMPTY_CLIP_TITLE, text.EMPTY_CLIP_HINT)
+        return stage.empty(say("empty_clip_title"), say("empty_clip_hint"))
 
     def _cancelled(self) -> str:
-        return stage.cancelled(text.NOTHING_KEPT_HINT)
+        return stage.cancelled(say("nothing_kept_hint"))
 
     def _progress(self, view: JobView) -> str:
         return stage.working(view, latest_address(self._hub, view.job), leave_hint=self._leave_hint)
 
     def _failed(self, view: JobView) -> Updates:
-        hint = text.RESUME_HINT if view.resumable else ""
-        words = stage.problem(view.job.error or text.SERVER_ERROR, hint=hint)
+        hint = say("resume_hint") if view.resumable else ""
+        words = stage.problem(explain_job(view.job), hint=hint)
         shown = gr.Button(visible=view.resumable)
         return {**self._idle(words), self.resume: shown, self.discard: shown}
 
@@ -277,7 +323,7 @@ class VideoTab(JobTab):
         try:
             before, after = clip_addresses(self._hub, job)
         except (NotFound, FileNotFoundError):
-            return {self.player: None, self.download: stage.note(text.CLIPS_GONE) + stage.download(job)}
+            return {self.player: None, self.download: stage.note(say("clips_gone")) + stage.download(job)}
         # A copy for the page, of a result that browsers do not play, is silent.
         sound = bool(result.get("audio_streams")) and f"/{after}" == job.result_path
         frames, seconds = int(result.get("frames", 0)), float(result.get("duration", 0.0))

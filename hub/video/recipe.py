@@ -44,12 +44,10 @@ class Recipe:
     @classmethod
     def make(cls, info: ClipInfo, options: VideoOptions, terms: ClipTerms, weights: Any) -> Recipe:
         """The recipe of work that begins now. Raises InvalidInput for what the codec cannot hold."""
-        rate = info.rate or USUAL_RATE
-        frames = round(rate * Fraction(terms.segment_seconds))
         return cls(
             wanted=wanted(info, options, weights),
             tracks=make_tracks(info, options, hardware=terms.hardware),
-            segment_frames=min(max(FEWEST_SEGMENT_FRAMES, frames), MOST_SEGMENT_FRAMES),
+            segment_frames=segment_frames(info, terms),
             tile=terms.tile,
             overlap=terms.overlap,
             max_tile_pixels=terms.max_tile_pixels,
@@ -74,6 +72,12 @@ class Recipe:
             for name, track in packed["tracks"].items()
         }
         return cls(**{**packed, "tracks": tracks})
+
+
+def segment_frames(info: ClipInfo, terms: ClipTerms) -> int:
+    """How many frames a segment has. The last one may have fewer."""
+    frames = round((info.rate or USUAL_RATE) * Fraction(terms.segment_seconds))
+    return min(max(FEWEST_SEGMENT_FRAMES, frames), MOST_SEGMENT_FRAMES)
 
 
 def differences(stored: Mapping[str, Any], recipe: Recipe) -> tuple[str, ...]:

@@ -30,7 +30,6 @@ def serve(request: Mapping[str, Any], channel: Channel) -> None:
     A frame is `{"frame": {"pts", "duration"}}`, in ticks of the clip's time base. A closed segment is answered with
     `{"segment": {"frames", "first_pts", "last_pts", "end_pts", "bytes", "reorder"}}`.
     """
-    os.environ["SVT_LOG"] = _SVT_LOG_LEVEL
     plan = EncodePlan.from_json(request["plan"])
     converter = Converter(plan)
     segment: Segment | None = None
@@ -119,6 +118,7 @@ class Segment:
 
 def add_video_stream(container: av.container.OutputContainer, plan: EncodePlan) -> VideoStream:
     """Give a file the stream that the plan describes, with its encoder."""
+    os.environ["SVT_LOG"] = _SVT_LOG_LEVEL
     stream = container.add_stream(plan.encoder, rate=plan.rate, options=dict(plan.options))
     if not isinstance(stream, VideoStream):
         raise TypeError(f"{plan.encoder} is no video encoder")

@@ -1,6 +1,7 @@
-// A picker: click, drop anywhere on the page, or paste. The file's own bytes are uploaded, never re-encoded.
+// A picker: click, drop anywhere on the page, or paste. The files' own bytes are uploaded, never re-encoded.
 // Gradio runs this once per component with element, trigger, props, upload and watch in scope; the template is
 // rendered again whenever the value changes, so listeners sit on `element` and the document.
+const PATIENCE = 180_000; // Milliseconds until a file counts as lost that the hub does not answer for.
 const find = (selector) => element.querySelector(selector);
 
 function showBusy(message) {
@@ -8,13 +9,19 @@ function showBusy(message) {
   line.hidden = !message;
   find("[data-busy]").textContent = message || "";
   find("[data-percent]").textContent = "";
+  find("[data-then]").textContent = pressed && message ? props.text_then : "";
   find(".hub-picker").setAttribute("aria-busy", message ? "true" : "false");
 }
 
-function showError(message) {
+// What the hub said of these files stands first; it is HTML.
+function showErrors(messages) {
   const line = find(".hub-alert");
-  line.hidden = !message;
-  line.textContent = message || "";
+  line.innerHTML = (props.value?.turn !== earlier && props.value?.error) || "";
+  for (const message of messages) {
+    if (line.hasChildNodes()) line.append(document.createElement("br"));
+    line.append(message);
+  }
+  line.hidden = !line.hasChildNodes();
 }
 
 // What Gradio's own upload() sends, but with its progress: clips are large.
@@ -37,47 +44,194 @@ function send(file, progress) {
 }
 
 const fill = (words, values) => words.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const held = () => props.value?.photos?.length ?? (props.value?.name ? 1 : 0);
 
 let turn = 0;
 let sending = null;
+let pressed = false; // Whether the files are to be restored as soon as they have come.
+let waiting = []; // Files still to be sent, of those that were chosen.
+let total = 0; // How many there were.
+let problems = []; // What became of those that could not be sent.
+let earlier = null; // Which value there was before.
+let opened = () => {}; // Called when the hub has opened the file that was sent last.
 
-async function take(files) {
-  const file = files[0];
-  if (!file) return;
-  const mine = ++turn;
-  sending?.abort();
-  showError(files.length > 1 ? props.text_one : "");
-  const megabytes = file.size / 1e6;
-  if (megabytes > props.max_upload_mb) {
-    showBusy("");
-    showError(fill(props.text_too_large, { size: Math.ceil(megabytes), max_upload_mb: props.max_upload_mb }));
+// Several photos are sent one after the other, each once the hub has opened the one before.
+async function take(files, add) {
+  if (!files.length) return;
+  const joins = props.many && sending && waiting.length && (add || total > 1);
+  const room = props.many ? props.many - (add || joins ? held() : 0) - (joins ? waiting.length : 0) : 1;
+  const taken = files.slice(0, Math.max(0, room));
+  const excess = files.length > taken.length ? [props.many ? fill(props.text_most, { most: props.many }) : props.text_one] : [];
+  if (joins) {
+    waiting.push(...taken);
+    total += taken.length;
+    problems.push(...excess);
     return;
   }
-  showBusy(fill(props.text_uploading, { name: file.name, size: megabytes < 0.1 ? "<0.1" : megabytes.toFixed(1) }));
+  const mine = ++turn;
+  sending?.abort();
+  pressed = false;
+  [waiting, total, problems, earlier] = [taken, taken.length, excess, props.value?.turn];
+  showErrors(problems);
+  let first = true;
+  let arrived = false; // Whether any of these files is held now; one that came earlier may be.
+  for (let number = 1; waiting.length; number += 1) {
+    const how = { add: !first || Boolean(add), first };
+    const before = how.add ? held() : 0;
+    if (await sendOne(waiting[0], number, how, mine)) {
+      first = false;
+      arrived ||= held() > before;
+    }
+    if (mine !== turn) return;
+    waiting.shift();
+  }
+  sending = null;
+  showBusy("");
+  showErrors(problems);
+  if (pressed && arrived) document.getElementById(props.run).click();
+  else if (pressed) find(".hub-alert").scrollIntoView({ behavior: "smooth", block: "nearest" });
+  pressed = false;
+}
+
+document.addEventListener(
+  "click",
+  (event) => {
+    if (!sending || !event.target.closest(`#${props.run}`)) return;
+    event.stopImmediatePropagation();
+    pressed = true;
+    find("[data-then]").textContent = props.text_then;
+  },
+  true,
+);
+
+// The browser asks before it leaves a page whose files are still on their way.
+window.addEventListener("beforeunload", (event) => {
+  if (sending) event.preventDefault();
+});
+
+// Whether it came to the hub.
+async function sendOne(file, number, how, mine) {
+  const megabytes = file.size / 1e6;
+  const refuse = (words) => {
+    problems.push(total > 1 ? `${file.name}: ${words}` : words);
+    return false;
+  };
+  if (megabytes > props.max_upload_mb) {
+    return refuse(fill(props.text_too_large, { size: Math.ceil(megabytes), max_upload_mb: props.max_upload_mb }));
+  }
+  const facts = { number, total, name: file.name, size: megabytes < 0.1 ? "<0.1" : megabytes.toFixed(1) };
+  showBusy(fill(total > 1 ? props.text_uploading_many : props.text_uploading, facts));
   try {
     const path = await send(file, (percent) => {
       if (mine === turn) find("[data-percent]").textContent = `${percent} %`;
     });
-    if (mine !== turn) return;
-    showBusy(props.text_reading);
-    trigger("upload", { path, name: file.name });
+    if (mine !== turn) return false;
+    if (total === 1) showBusy(props.text_reading);
+    const answer = new Promise((resolve, reject) => {
+      opened = resolve;
+      setTimeout(reject, PATIENCE);
+    });
+    trigger("upload", { path, name: file.name, of: total, ...how });
+    await answer;
+    return true;
   } catch (words) {
-    if (mine !== turn) return;
-    showBusy("");
-    showError(typeof words === "string" ? words : props.text_failed);
+    return mine === turn && refuse(typeof words === "string" ? words : props.text_failed);
   }
 }
 
+let adding = false;
 element.addEventListener("click", (event) => {
-  if (event.target.closest("[data-choose]")) find(".hub-picker-input").click();
+  const button = event.target.closest("button");
+  if (!button) return;
+  if ("choose" in button.dataset) {
+    adding = "add" in button.dataset;
+    find(".hub-picker-input").click();
+  }
+  if ("look" in button.dataset || ("frame" in button.dataset && event.detail === 0)) trigger("preview", part);
+  if ("remove" in button.dataset) trigger("remove", { place: Number(button.dataset.remove) });
+  if ("clear" in button.dataset) trigger("remove", { place: null });
 });
 element.addEventListener("change", (event) => {
   if (event.target.matches(".hub-picker-input")) {
-    take([...event.target.files]);
+    take([...event.target.files], adding);
     event.target.value = "";
   }
 });
-watch("value", () => showBusy(""));
+watch("value", () => {
+  showBusy("");
+  opened();
+  placeFrame();
+});
+
+// The frame on the picture: which part of a large photo to preview. It lies on the grid of the hub's regions.
+let part = null; // Its corner, in pixels of the photo.
+let pictured = ""; // Of which picture.
+const within = (least, value, most) => Math.max(least, Math.min(value, most));
+
+function moveFrame(left, top) {
+  const { width, height, side, grid } = props.value.framed;
+  const settle = (place, length) =>
+    within(0, Math.round(place / grid) * grid, Math.ceil(Math.max(0, length - side) / grid) * grid);
+  part = { left: settle(left, width), top: settle(top, height) };
+  const frame = find("[data-frame]");
+  frame.style.left = `${(100 * part.left) / width}%`;
+  frame.style.top = `${(100 * part.top) / height}%`;
+  frame.style.width = `${(100 * Math.min(side, width - part.left)) / width}%`;
+  frame.style.height = `${(100 * Math.min(side, height - part.top)) / height}%`;
+  frame.setAttribute("aria-label", fill(props.part_label, part));
+}
+
+function placeFrame() {
+  const { framed, preview } = props.value ?? {};
+  if (!framed || !find("[data-frame]")) return;
+  const fresh = pictured !== preview;
+  pictured = preview;
+  if (fresh) moveFrame((framed.width - framed.side) / 2, (framed.height - framed.side) / 2);
+  else moveFrame(part.left, part.top);
+}
+
+let grip = null; // Where in the frame it is held, in pixels of the photo.
+const onPhoto = (event) => {
+  const box = find(".hub-picker-view").getBoundingClientRect();
+  const { width, height } = props.value.framed;
+  return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
+};
+const moveTo = (event, [across, down]) => {
+  const [x, y] = onPhoto(event);
+  moveFrame(x - across, y - down);
+};
+const centre = () => [props.value.framed.side / 2, props.value.framed.side / 2];
+element.addEventListener("pointerdown", (event) => {
+  const view = event.target.closest(".hub-picker-view");
+  const onFrame = event.target.closest("[data-frame]");
+  // Beside the frame a finger may be about to scroll the page.
+  if (!view || !props.value?.framed || event.button !== 0 || !(onFrame || event.pointerType === "mouse")) return;
+  const [x, y] = onPhoto(event);
+  grip = onFrame ? [x - part.left, y - part.top] : centre();
+  view.setPointerCapture(event.pointerId);
+  moveTo(event, grip);
+});
+element.addEventListener("click", (event) => {
+  const beside = event.target.closest(".hub-picker-view") && !event.target.closest("[data-frame]");
+  if (beside && props.value?.framed && event.pointerType === "touch") moveTo(event, centre());
+});
+element.addEventListener("pointermove", (event) => {
+  if (grip) moveTo(event, grip);
+});
+for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+  element.addEventListener(end, () => {
+    grip = null;
+  });
+}
+const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+element.addEventListener("keydown", (event) => {
+  if (!event.target.matches("[data-frame]") || !(event.key in arrows)) return;
+  const step = props.value.framed.grid * (event.shiftKey ? 4 : 1);
+  const [across, down] = arrows[event.key];
+  moveFrame(part.left + across * step, part.top + down * step);
+  event.preventDefault();
+});
+placeFrame();
 
 const visible = () => element.isConnected && element.offsetParent !== null;
 const carriesFiles = (event) => visible() && [...(event.dataTransfer?.types ?? [])].includes("Files");
@@ -103,11 +257,11 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   depth = 0;
   highlight(false);
-  take([...event.dataTransfer.files]);
+  take([...event.dataTransfer.files], held() > 1);
 });
 document.addEventListener("paste", (event) => {
   const files = [...(event.clipboardData?.files ?? [])];
   if (!visible() || !files.length) return;
   event.preventDefault();
-  take(files);
+  take(files, held() > 1);
 });

@@ -18,7 +18,14 @@ from hub.service import Hub
 from hub.settings import Settings
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--use-fake-device-for-media-stream",  # A camera that shows a clock; a page gets it once a test grants that.
+]
 
 MILLISECONDS = 60_000  # For whatever a page does at once, on a machine that is busy with something else.
 expect.set_options(timeout=MILLISECONDS)
@@ -83,13 +90,14 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def open_page(context: BrowserContext) -> Iterator[OpenPage]:
     """Opens the hub's page and waits until it can be used; in the end fails if a page complained or asked elsewhere.
 
-    quiet=False: the test takes the server away, so the console may complain about that.
+    quiet=False: the test takes the server away, so the console may complain about that. visitor: another one than the
+    test's own.
     """
     complaints: list[str] = []
     foreign: list[str] = []
 
-    def open_page(address: str, *, quiet: bool = True) -> Page:
-        page = context.new_page()
+    def open_page(address: str, *, quiet: bool = True, visitor: BrowserContext | None = None) -> Page:
+        page = (visitor or context).new_page()
 
         def on_console(message: ConsoleMessage) -> None:
             if quiet and message.type in ("error", "warning"):

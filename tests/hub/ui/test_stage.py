@@ -8,6 +8,7 @@ import pytest
 from hub.jobs.manager import JobView
 from hub.jobs.model import Job, Kind, Status
 from hub.ui import stage
+from hub.ui.measures import duration, file_size
 
 
 def view(status: Status, filename: str = "beach.heic", kind: Kind = Kind.IMAGE, **more: Any) -> JobView:
@@ -69,12 +70,12 @@ def test_a_finished_clip_tells_its_facts() -> None:
     [(0, "1 s"), (59.4, "59 s"), (60, "1 min"), (599, "9 min 59 s"), (725, "12 min"), (7260, "2 h 1 min")],
 )
 def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
-    assert stage.duration(seconds) == words
+    assert duration(seconds) == words
 
 
 @pytest.mark.parametrize(("size", "words"), [(1, "1 kB"), (9_800, "10 kB"), (152_000, "0.2 MB"), (5_300_000, "5.3 MB")])
 def test_sizes_are_said_as_people_say_them(size: int, words: str) -> None:
-    assert stage.file_size(size) == words
+    assert file_size(size) == words
 
 
 def test_strangers_words_stay_words() -> None:

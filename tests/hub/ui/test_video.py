@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from starlette.testclient import TestClient
 from hub.errors import Busy, HubError, NotFound
 from hub.jobs.model import Status
 from hub.service import Hub, VideoOptions
-from hub.ui import text
 from hub.ui.cache import PageCache
 from hub.ui.clips import clip_route
+from hub.ui.forecast import after_frame, before_frame
+from hub.ui.language import say
 from hub.ui.video import Updates, VideoTab
+from hub.ui.visitors import visitor_state
 
 SECONDS = 300
 
@@ -27,7 +30,7 @@ def tab(hub: Hub) -> VideoTab:
     async def build() -> VideoTab:  # Outside a running event loop Gradio makes loops that it never closes.
         with gr.Blocks(analytics_enabled=False):
             cache = PageCache(hub.settings.data_dir / "page", max_bytes=1 << 30, max_age=3600)
-            return VideoTab(hub, cache, gr.Tabs())
+            return VideoTab(hub, cache, gr.Tabs(), visitor_state())
 
     return asyncio.run(build())
 
@@ -43,7 +46,8 @@ def values(tab: VideoTab, clip: Any, **changed: Any) -> dict[Any, Any]:
     """What the widgets hold: the defaults but for what is `changed`, by the names of the settings."""
     settings = {"temporal": True, "strength": 1.0, "codec": "h264", "quality": 18, "start": "", "end": "", **changed}
     chosen = {getattr(tab.settings, name): value for name, value in settings.items()}
-    return {tab.picker: clip, tab.task: "denoise", tab.model: "denoise_16", tab.second: 1.0, **chosen}
+    fixed = {tab.task: "denoise", tab.model: "denoise_16", tab.second: 1.0, tab.visitor: "a word"}
+    return {tab.picker: clip, **fixed, **chosen}
 
 
 @pytest.fixture
@@ -103,13 +107,48 @@ def test_the_picture_follows_the_chosen_second(tab: VideoTab, clip: dict[str, An
     assert {**early, "preview": ""} == {**clip, "preview": ""}
 
 
+def test_the_shown_frame_begins_or_ends_the_part(clip: dict[str, Any]) -> None:
+    assert before_frame(clip, 1.0) == "0:01"
+    assert after_frame(clip, 1.0) == "0:01.08", "The frame that is shown belongs to the part."
+    assert after_frame(clip, 99.0) == "0:02"
+
+
+def test_time_and_size_are_told_beforehand(tab: VideoTab, clip: dict[str, Any]) -> None:
+    at_once, told = tab._forecast(values(tab, clip, end="1"))
+
+    assert "From 0:00 to 0:01 is restored: 1.0 s." in at_once[tab.trim.range]
+    assert say("forecast_working") in at_once[tab.forecast]
+    assert re.search(r"result has about [\d.]+ (kB|MB)", told[tab.forecast])
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"), [({"start": "soon"}, "is not a time"), ({"start": "7"}, "lasts from 0:00 to 0:02")]
+)
+def test_a_part_that_is_none_is_told_at_once(tab: VideoTab, clip: dict[str, Any], changed: Any, words: str) -> None:
+    [updates] = tab._forecast(values(tab, clip, **changed))
+
+    assert words in updates[tab.trim.range]
+    assert updates[tab.forecast] == ""
+
+
+def test_what_could_not_be_run_is_told_beforehand(tab: VideoTab, clip: dict[str, Any]) -> None:
+    *_, told = tab._forecast(values(tab, clip, codec="divx"))
+
+    assert "hub-note-warn" in told[tab.forecast]
+
+
+def test_without_a_clip_nothing_is_told(tab: VideoTab) -> None:
+    assert list(tab._forecast(values(tab, None))) == [{tab.trim.range: "", tab.forecast: ""}]
+
+
 def test_one_frame_is_restored_before_the_long_run(tab: VideoTab, clip: dict[str, Any]) -> None:
     first, last = tab._preview(values(tab, clip))
 
     assert "1.00 s" in first[tab.preview_stage]
     assert not first[tab.look].interactive
     assert last[tab.look].interactive
-    before, after = (cv2.imread(path) for path in last[tab.compare])
+    shown = last[tab.compare]
+    before, after = (cv2.imread(shown[side].removeprefix("gradio_api/file=")) for side in ("before", "after"))
     assert before.shape == after.shape == (96, 128, 3)
     assert before.mean() == pytest.approx(24 + 8 * 12, abs=4)
     assert after.std() < 0.5 * before.std()
@@ -117,7 +156,7 @@ def test_one_frame_is_restored_before_the_long_run(tab: VideoTab, clip: dict[str
 
 def test_without_a_clip_there_is_nothing_to_do(tab: VideoTab, clip: dict[str, Any]) -> None:
     gone = {**clip, "upload": "/etc/passwd"}
-    for value, words in ((None, text.CLIP_PICKER_MISSING), (gone, text.CLIP_PICKER_GONE)):
+    for value, words in ((None, say("clip_picker_missing")), (gone, say("clip_picker_gone"))):
         [updates] = tab._preview(values(tab, value))
         assert updates[tab.picker]["error"] == html.escape(words)
         assert tab._run(values(tab, value))[tab.picker]["error"] == updates[tab.picker]["error"]
@@ -161,7 +200,7 @@ def test_a_run_is_what_was_chosen(hub: Hub, tab: VideoTab, clip: dict[str, Any])
 
 def test_a_failed_run_can_go_on(hub: Hub, tab: VideoTab, clip: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise HubError("out_of_memory", "The machine has too little memory <now>.")
+        raise HubError("a_strange_end", "The machine has too little memory <now>.")
 
     with monkeypatch.context() as patch:
         patch.setattr(hub.clips, "read", fail)
@@ -169,11 +208,11 @@ def test_a_failed_run_can_go_on(hub: Hub, tab: VideoTab, clip: dict[str, Any], m
         assert hub.manager.wait(job["id"], SECONDS).job.status is Status.FAILED
     updates = tab._watch(job)
     assert "too little memory &lt;now&gt;." in updates[tab.stage]
-    assert text.RESUME_HINT in updates[tab.stage]
+    assert say("resume_hint") in updates[tab.stage]
     assert updates[tab.resume].visible
 
     def refuse(_: str) -> None:
-        raise Busy("queue_full", "Others are waiting.")
+        raise Busy("a_strange_wait", "Others are waiting.")
 
     with monkeypatch.context() as patch:
         patch.setattr(hub, "resume", refuse)
@@ -243,7 +282,7 @@ def test_a_finished_clip_whose_copies_are_gone_is_still_there(
     hidden.rename(before)
 
     assert updates[tab.player] is None
-    assert text.CLIPS_GONE in updates[tab.download]
+    assert say("clips_gone") in updates[tab.download]
     assert "noisy-restored.mp4" in updates[tab.download]
 
 
@@ -251,7 +290,7 @@ def test_a_passing_failure_does_not_end_the_watch(
     hub: Hub, tab: VideoTab, finished: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise Busy("database_unavailable", "The database is away.")
+        raise Busy("a_strange_wait", "The database is away.")
 
     monkeypatch.setattr(hub, "view", fail)
     updates = tab._watch(finished)
@@ -264,4 +303,4 @@ def test_a_job_of_a_photo_is_not_this_tabs(tab: VideoTab) -> None:
     for job in ({"id": "00000000-0000-4000-8000-000000000000"}, "old", None):
         for updates in (tab._watch(job), tab._cancel(job), tab._resume(job)):
             assert updates[tab.job] is None
-            assert text.EMPTY_CLIP_TITLE in updates[tab.stage]
+            assert say("empty_clip_title") in updates[tab.stage]

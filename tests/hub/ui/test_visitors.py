@@ -17,16 +17,18 @@ from hub.access import PAGE_OWNER, Access
 from hub.jobs.model import Job, Kind
 from hub.service import Hub
 from hub.settings import Settings
-from hub.ui import text
 from hub.ui.cache import PageCache
 from hub.ui.clips import clip_route
+from hub.ui.language import say
 from hub.ui.photo import PhotoTab
 from hub.ui.tab import JobTab
 from hub.ui.video import VideoTab
+from hub.ui.visitors import check_visible, owner_of, visitor_state
 from hub.video.handler import LATEST
 
 KEY = "alices-key-long-enough"
 SENT_WITH_KEY = "key:0123"
+TOO_OFTEN = say("error_too_many_requests").partition("{")[0]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def tabs(hub: Hub) -> tuple[PhotoTab, VideoTab]:
         cache = PageCache(hub.settings.data_dir / "page", max_bytes=1 << 30, max_age=3600)
         with gr.Blocks(analytics_enabled=False):
             shown = gr.Tabs()
-            return PhotoTab(hub, cache, shown, []), VideoTab(hub, cache, shown)
+            return PhotoTab(hub, cache, shown, visitor_state(), []), VideoTab(hub, cache, shown, visitor_state())
 
     return asyncio.run(build())
 
@@ -70,16 +72,15 @@ def pressed(handler: Any, *values: Any, address: str) -> Any:
 
 def test_what_the_photo_tab_submits_is_counted(hub: Hub, tabs: tuple[PhotoTab, VideoTab], noisy_png: Path) -> None:
     tab, _ = tabs
-    values = [upload(tab, noisy_png), "denoise", "denoise_16", True, 1.0]
+    sent = gr.EventData(None, {"path": upload(tab, noisy_png)["upload"], "name": noisy_png.name})
+    values = {tab.picker: tab._take_upload(None, sent)[tab.picker], tab.visitor: None}
+    values |= {tab.task: "denoise", tab.model: "denoise_16", tab.patches: True, tab.strength: 1.0}
 
-    stages = [pressed(tab._run, *values, address="192.0.2.1")[tab.stage] for _ in range(4)]
+    stages = [[*pressed(tab._run, values, address="192.0.2.1")][-1][tab.stage] for _ in range(4)]
 
-    assert ["At most 3 per 1 hour are answered; please try again in " in words for words in stages] == [
-        *(False, False, False),
-        True,
-    ]
-    assert text.FAILED_TITLE in stages[3]
-    assert "At most" not in pressed(tab._run, *values, address="192.0.2.2")[tab.stage]
+    assert [TOO_OFTEN in words for words in stages] == [False, False, False, True]
+    assert say("failed_title") in stages[3]
+    assert TOO_OFTEN not in [*pressed(tab._run, values, address="192.0.2.2")][-1][tab.stage]
 
 
 def test_what_the_video_tab_works_on_is_counted(hub: Hub, tabs: tuple[PhotoTab, VideoTab], noisy_png: Path) -> None:
@@ -90,10 +91,10 @@ def test_what_the_video_tab_works_on_is_counted(hub: Hub, tabs: tuple[PhotoTab, 
     for _ in range(3):
         hub.access.count_visitor("192.0.2.3")
 
-    assert "At most 3" in pressed(tab._run, values, address="192.0.2.3")[tab.stage]
+    assert TOO_OFTEN in pressed(tab._run, values, address="192.0.2.3")[tab.stage]
     *_, shown = pressed(tab._preview, values, address="192.0.2.3")
-    assert "At most 3" in shown[tab.preview_stage]
-    with pytest.warns(UserWarning, match="At most 3"):
+    assert TOO_OFTEN in shown[tab.preview_stage]
+    with pytest.warns(UserWarning, match=TOO_OFTEN):
         pressed(tab._resume, job, address="192.0.2.3")
 
 
@@ -111,7 +112,7 @@ def test_what_was_sent_with_a_key_is_not_the_pages(hub: Hub, tabs: tuple[PhotoTa
     for handler in (clips._resume, clips._discard):
         assert handler(foreign)[clips.job] is None
     assert not hub.view(foreign["id"]).job.status.finished
-    assert "There is no task" in photos._reblend(foreign, 0.5)[photos.stage]
+    assert say("error_task_not_found") in photos._reblend(foreign, 0.5)[photos.stage]
 
 
 def test_clips_that_were_sent_with_a_key_are_not_served(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,3 +125,14 @@ def test_clips_that_were_sent_with_a_key_are_not_served(hub: Hub, monkeypatch: p
     assert [look(own), look(foreign)] == [200, 404]
     monkeypatch.setattr(hub, "access", Access(Settings()))
     assert look(foreign) == 200
+
+
+def test_each_browser_owns_what_it_sends(hub: Hub) -> None:
+    words = ["the word of one browser", "the word of another"]
+    jobs = [put(hub, Kind.IMAGE, owner_of(hub, word)) for word in words]
+
+    for job, word in zip(jobs, words, strict=True):
+        assert [view.job.id for view in hub.manager.list(owner=owner_of(hub, word))] == [job["id"]]
+        check_visible(hub, job["id"])
+        assert word not in owner_of(hub, word)
+    assert owner_of(hub, None) == PAGE_OWNER

@@ -1,0 +1,97 @@
+"""What is said of a clip's run beforehand: the part that was chosen, how long it will take, how large it will be."""
+
+from __future__ import annotations
+
+import html
+import math
+from typing import Any
+
+import gradio as gr
+
+from hub.errors import InvalidInput
+from hub.ui.frames import Span
+from hub.ui.language import say
+from hub.ui.measures import duration, file_size, length
+from hub.video.estimate import Estimate
+
+
+class TrimButtons:
+    """Beside the slider of frames: they take the shown frame for the first or the last one, and say what is chosen."""
+
+    def __init__(self) -> None:
+        with gr.Row(elem_classes="hub-trim"):
+            self.start = gr.Button(say("range_here_start"), size="sm", min_width=90, elem_id="video-start-here")
+            self.end = gr.Button(say("range_here_end"), size="sm", min_width=90, elem_id="video-end-here")
+            self.clear = gr.Button(say("range_clear"), size="sm", min_width=90, elem_id="video-whole")
+        self.range = gr.HTML("", apply_default_css=False, elem_id="video-range")
+
+    def connect(self, clip: gr.HTML, second: gr.Slider, start: gr.Textbox, end: gr.Textbox, **event: Any) -> None:
+        """Fill the fields `start` and `end` with the time of the frame that `second` shows of the picked `clip`."""
+        self.start.click(before_frame, [clip, second], start, **event)
+        self.end.click(after_frame, [clip, second], end, **event)
+        self.clear.click(_whole, None, [start, end], **event)
+
+
+def before_frame(clip: Any, seconds: float) -> str:
+    """When the frame that is shown at a second of a picked clip begins."""
+    return clock(Span(**clip["span"]).clamp(float(seconds)))
+
+
+def after_frame(clip: Any, seconds: float) -> str:
+    """When it ends."""
+    span = Span(**clip["span"])
+    return clock(span.clamp(float(seconds)) + span.step)
+
+
+def _whole() -> tuple[str, str]:
+    return "", ""
+
+
+def clock(seconds: float) -> str:
+    """A time as people write it and `seconds_of` reads it: `0:07.25`, `1:02:03`."""
+    hundredths = max(0, round(100 * seconds))
+    minutes, rest = divmod(hundredths, 6000)
+    written = f"{rest // 100:02d}" + (f".{rest % 100:02d}" if rest % 100 else "")
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{written}" if hours else f"{minutes}:{written}"
+
+
+def range_words(span: Span, start: float | None, end: float | None) -> str:
+    """The chosen part and its length, as HTML. Raises InvalidInput where nothing is left.
+
+    start, end: seconds, None is open.
+    """
+    first, last = span.first, span.last + span.step
+    begin = first if start is None else max(first, start)
+    stop = last if end is None else min(last, end)
+    if begin >= stop:
+        raise InvalidInput("invalid_range", say("range_empty", first=clock(first), last=clock(last)))
+    part = say("range_part", start=clock(begin), end=clock(stop), length=length(stop - begin))
+    whole = say("range_whole", length=length(last - first))
+    return _line(whole if (begin, stop) == (first, last) else part)
+
+
+def estimate_words(estimate: Estimate) -> str:
+    """How long it will take, if anything is known of that, and how large it will be, as HTML."""
+    size = say("about", what=file_size(_rough(estimate.bytes)))
+    if estimate.seconds is None:
+        return _line(f"{say('forecast_time_unknown')} {say('forecast_size', size=size)}")
+    time = say("about", what=duration(_rough(estimate.seconds)))
+    return _line(say("forecast", time=time, size=size))
+
+
+def _rough(number: float) -> int:
+    """To two digits, for nobody knows more."""
+    if number < 1:
+        return 1
+    digits = max(0, math.floor(math.log10(number)) - 1)
+    return int(round(number / 10**digits) * 10**digits)
+
+
+def warning(words: str) -> str:
+    """What is wrong with the choice, as HTML."""
+    return f'<p class="hub-note hub-note-warn" role="alert">{html.escape(words)}</p>'
+
+
+def _line(words: str) -> str:
+    return f'<p class="hub-note">{html.escape(words)}</p>'

@@ -1,0 +1,111 @@
+"""The page's words in the languages it speaks: `say("queued_position", position=3)`.
+
+Each language is a JSON file in `locales/`, key to words. English is complete; what another lacks is said in English.
+A page is built for one language, and its handlers run `speaking` it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, wraps
+from inspect import isgeneratorfunction
+from pathlib import Path
+from typing import Any
+
+ENGLISH = "en"
+_LOCALES = Path(__file__).parent / "locales"
+_current: ContextVar[str] = ContextVar("language", default=ENGLISH)
+
+
+def say(key: str, **values: object) -> str:
+    """The words of a key in the current language, `{name}` in them replaced by `values`; as they are without any.
+
+    Raises KeyError for a key that English lacks.
+    """
+    words = _words(_current.get()).get(key)
+    if words is None:
+        words = _words(ENGLISH)[key]
+    return words.format(**values) if values else words
+
+
+def known(key: str) -> bool:
+    """Whether there are words of that key, as for an error's code that visitors may meet."""
+    return key in _words(ENGLISH)
+
+
+def translated(english: str, prefix: str) -> str:
+    """What the hub says in English, in the current language; as it is where no key that begins so says it."""
+    for key, words in _words(ENGLISH).items():
+        if key.startswith(prefix) and words == english:
+            return say(key)
+    return english
+
+
+def language() -> str:
+    """The current language: a BCP 47 code, for the page's `lang`."""
+    return _current.get()
+
+
+@cache
+def languages() -> tuple[str, ...]:
+    """The codes of all languages, English first."""
+    others = sorted(path.stem for path in _LOCALES.glob("*.json") if path.stem != ENGLISH)
+    return (ENGLISH, *others)
+
+
+def choose(accepted: str | None) -> str:
+    """The language that suits a browser best. accepted: its Accept-Language header (RFC 9110, 12.5.4)."""
+    wishes = []
+    for place, part in enumerate((accepted or "").split(",")):
+        tag, _, quality = part.partition(";")
+        try:
+            weight = float(quality.strip().removeprefix("q=") or 1)
+        except ValueError:
+            continue
+        wishes.append((-weight, place, tag.partition("-")[0].strip().lower()))
+    for weight, _, tag in sorted(wishes):
+        if weight < 0 and tag in languages():
+            return tag
+    return ENGLISH
+
+
+@contextmanager
+def speaking(code: str) -> Iterator[None]:
+    """Let `say` speak one of `languages`."""
+    token = _current.set(code)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def spoken(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, or generator function, speaking what is current now in whatever thread it is called."""
+    code = language()
+
+    @wraps(function)
+    def speak(*arguments: Any, **named: Any) -> Any:
+        with speaking(code):
+            return function(*arguments, **named)
+
+    @wraps(function)
+    def speak_on(*arguments: Any, **named: Any) -> Iterator[Any]:
+        steps = iter(function(*arguments, **named))
+        while True:
+            with speaking(code):  # Each step may be asked for by another thread.
+                try:
+                    step = next(steps)
+                except StopIteration:
+                    return
+            yield step
+
+    return speak_on if isgeneratorfunction(function) else speak
+
+
+@cache
+def _words(code: str) -> Mapping[str, str]:
+    words: dict[str, str] = json.loads((_LOCALES / f"{code}.json").read_text("utf-8"))
+    return words
