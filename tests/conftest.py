@@ -56,11 +56,11 @@ LONG = (
 
 # Of tests that have a long form: the option, its kind, its value in the short form and in the long one, what it means.
 FORMS = (
-    ("--kills", int, 3, 20, "how often a server dies in the middle of its work"),
+    ("--kills", int, 2, 20, "how often a server dies in the middle of its work"),
     ("--fuzz", int, 0, 100, "examples of every call to the API; 0: a few, always the same"),
     ("--clients", int, 30, 200, "how many clients use the server at once"),
     ("--seconds", float, 8.0, 60.0, "how long they keep posting photos"),
-    ("--video-minutes", int, 2, 10, "length of a clip whose restoration must not take more and more memory"),
+    ("--video-minutes", int, 1, 10, "length of a clip whose restoration must not take more and more memory"),
     # Other programs on the machine must not make the short form fail.
     ("--poll-bound", float, 0.5, 0.1, "seconds in which 99 of 100 polls are answered"),
     ("--live-bound", float, 0.0, 0.4, "seconds in which 95 of 100 live frames are back; 0: what any machine manages"),

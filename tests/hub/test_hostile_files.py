@@ -20,7 +20,7 @@ from .hostile_photos import COMPLETED, PHOTOS, png
 MEGABYTE = 1 << 20
 # Far less than what the files would unpack to. What the network itself takes is not counted.
 MOST_GROWTH = 300 * MEGABYTE
-MOST_OF_THE_CHILDREN = 1500 * MEGABYTE
+MOST_OF_THE_CHILDREN = 3000 * MEGABYTE
 SETTINGS = {
     "max_megapixels": "4",
     "max_video_megapixels": "4",

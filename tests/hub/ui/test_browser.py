@@ -58,6 +58,8 @@ def noisy_portrait(portrait: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def choose(page: Page, path: Path) -> None:
     page.set_input_files("#photo-picker .hub-picker-input", path)
     expect(page.locator("#photo-picker .hub-picker-name")).to_have_text(path.name)
+    # Until its picture has come, everything around that is elsewhere.
+    page.wait_for_function("document.querySelector('#photo-picker .hub-picker-photo img').naturalWidth > 0")
 
 
 def hand_over(page: Page, content: bytes, name: str, how: str) -> None:

@@ -29,15 +29,17 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "be
 
 
 @pytest.fixture
-def keep(tmp_path: Path, pytestconfig: pytest.Config) -> Callable[[Page, str], None]:
-    """Takes a picture of the whole page."""
-    folder = Path(pytestconfig.getoption("screenshots") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
+def keep(pytestconfig: pytest.Config) -> Callable[[Page, str], None]:
+    """Takes a picture of the whole page, if pictures are wanted."""
+    chosen = pytestconfig.getoption("screenshots")
 
     def keep(page: Page, name: str) -> None:
+        if chosen is None:
+            return
+        folder = Path(chosen)
+        folder.mkdir(parents=True, exist_ok=True)
         page.wait_for_timeout(400)  # Whatever fades has faded.
         page.screenshot(path=folder / f"{name}.png", full_page=True)
-        assert (folder / f"{name}.png").stat().st_size > 10_000
 
     return keep
 
@@ -91,9 +93,9 @@ def test_the_tour(
 ) -> None:
     found: dict[str, list[str]] = {}
 
-    def check(page: Page, name: str) -> None:
-        """Note what is wrong: all of it is told at the end."""
-        found[name] = violations(page)
+    def check(page: Page, name: str, *, afresh: bool = True) -> None:
+        """Note what is wrong: all of it is told at the end. afresh: whether axe would see anything new."""
+        found[name] = violations(page) if afresh else []
         wider = int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
         if wider > 0:
             found[name].append(f"{wider} pixels wider than the screen")
@@ -143,7 +145,7 @@ def test_the_tour(
             if tab in ("photo", "video"):
                 expect(page.locator(f"#{tab}-download .hub-download")).to_be_visible()
             keep(page, f"{tab}-{name}")
-            check(page, f"{tab}-{name}")
+            check(page, f"{tab}-{name}", afresh=name in ("dark", "phone"))
 
     for code in languages()[1:]:
         page = open_page(server.address, visitor=visit(storage_state=kept, viewport=DESKTOP, locale=code))
@@ -154,5 +156,5 @@ def test_the_tour(
         expect(page.locator("#photo-run")).to_have_text(words[code]["run"])
         expect(page.locator("#photo-download .hub-download")).to_contain_text(words[code]["download"])
         keep(page, f"photo-{code}")
-        check(page, f"photo-{code}")
+        check(page, f"photo-{code}", afresh=False)
     assert not (told := [f"{name}: {line}" for name, lines in found.items() for line in lines]), "\n".join(told)
