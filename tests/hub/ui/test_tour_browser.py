@@ -18,6 +18,7 @@ from hub.ui import language
 from hub.ui.language import languages
 
 SLOW = 120_000
+SETTLED = 500  # Milliseconds after which whatever fades has faded.
 DESKTOP, TABLET, PHONE = (
     {"width": 1280, "height": 900},
     {"width": 800, "height": 1100},
@@ -38,7 +39,7 @@ def keep(pytestconfig: pytest.Config) -> Callable[[Page, str], None]:
             return
         folder = Path(chosen)
         folder.mkdir(parents=True, exist_ok=True)
-        page.wait_for_timeout(400)  # Whatever fades has faded.
+        page.wait_for_timeout(SETTLED)
         page.screenshot(path=folder / f"{name}.png", full_page=True)
 
     return keep
@@ -95,6 +96,8 @@ def test_the_tour(
 
     def check(page: Page, name: str, *, afresh: bool = True) -> None:
         """Note what is wrong: all of it is told at the end. afresh: whether axe would see anything new."""
+        if afresh:
+            page.wait_for_timeout(SETTLED)
         found[name] = violations(page) if afresh else []
         wider = int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
         if wider > 0:
@@ -103,32 +106,32 @@ def test_the_tour(
     server = make_server()
     server.start()
     page = open_page(server.address)
-    keep(page, "photo-empty")
     check(page, "photo-empty")
+    keep(page, "photo-empty")
 
     page.click("[data-example] >> nth=0")
     expect(page.locator("#photo-download .hub-download")).to_be_visible(timeout=SLOW)
-    keep(page, "photo-done")
     check(page, "photo-done")
+    keep(page, "photo-done")
 
     turn_to(page, "video")
     page.set_input_files("#video-picker .hub-picker-input", noisy_clip)
     expect(page.locator("#video-picker .hub-picker-name")).to_have_text(noisy_clip.name)
-    keep(page, "video-chosen")
     check(page, "video-chosen")
+    keep(page, "video-chosen")
     page.click("#video-run")
     expect(page.locator("#video-download .hub-download")).to_be_visible(timeout=SLOW)
-    keep(page, "video-done")
     check(page, "video-done")
+    keep(page, "video-done")
 
     for tab in ("live", "activity"):
         turn_to(page, tab)
-        keep(page, tab)
         check(page, tab)
+        keep(page, tab)
     page.click("[data-about] >> nth=0")
     expect(page.locator("#hub-about dialog")).to_be_visible()
-    keep(page, "about")
     check(page, "about")
+    keep(page, "about")
 
     page.keyboard.press("Escape")
     turn_to(page, "photo")
@@ -144,8 +147,8 @@ def test_the_tour(
             turn_to(page, tab)
             if tab in ("photo", "video"):
                 expect(page.locator(f"#{tab}-download .hub-download")).to_be_visible()
-            keep(page, f"{tab}-{name}")
             check(page, f"{tab}-{name}", afresh=name in ("dark", "phone"))
+            keep(page, f"{tab}-{name}")
 
     for code in languages()[1:]:
         page = open_page(server.address, visitor=visit(storage_state=kept, viewport=DESKTOP, locale=code))
@@ -155,6 +158,6 @@ def test_the_tour(
         turn_to(page, "photo")
         expect(page.locator("#photo-run")).to_have_text(words[code]["run"])
         expect(page.locator("#photo-download .hub-download")).to_contain_text(words[code]["download"])
-        keep(page, f"photo-{code}")
         check(page, f"photo-{code}", afresh=False)
+        keep(page, f"photo-{code}")
     assert not (told := [f"{name}: {line}" for name, lines in found.items() for line in lines]), "\n".join(told)
