@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hub.catalog import Catalog, unavailable
+from hub.catalog import Catalog, ModelEntry, unavailable
 from hub.choices import check_strength
 from hub.errors import Conflict, NotFound
 from hub.jobs.manager import JobManager, JobView
@@ -66,10 +66,7 @@ class Display:
         from hub.engine import Priority
         from uformer.restore import RestoreOptions
 
-        options.check()
-        entry = self._catalog.resolve(options.task_type, options.model_name)
-        if not entry.installed:
-            raise unavailable(entry)
+        entry = self._installed(options)
         photo = self._decoder.decode(path)
         height, width = photo.pixels.shape[:2]
         region = Region.near(left, top, width, height)
@@ -87,10 +84,7 @@ class Display:
         """
         from hub.engine import Priority
 
-        options.check()
-        entry = self._catalog.resolve(options.task_type, options.model_name)
-        if not entry.installed:
-            raise unavailable(entry)
+        entry = self._installed(options)
         info = self._clips.probe(path)
         frame = self._clips.frame_at(path, info, seconds + float(info.origin))
         with self._networks.session(entry.name, Priority.IMAGE) as session:
@@ -142,3 +136,11 @@ class Display:
             raise NotFound("no_display_files", "There are no before and after pictures of this job.")
         with self._files.reading(folder / BEFORE) as before, self._files.reading(folder / AFTER) as after:
             yield before, after
+
+    def _installed(self, options: PhotoOptions | VideoOptions) -> ModelEntry:
+        """The model for these options. Raises InvalidInput, Conflict (`weights_not_installed`)."""
+        options.check()
+        entry = self._catalog.resolve(options.task_type, options.model_name)
+        if not entry.installed:
+            raise unavailable(entry)
+        return entry

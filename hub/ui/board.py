@@ -9,29 +9,26 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-import re
 import secrets
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from hub.ui.language import language, say
-
-_ASSETS = Path(__file__).parent / "assets"
+from hub.ui.component import ASSETS, worded
+from hub.ui.language import language
 
 
 def board(elem_id: str, template: str, **parts: str) -> gr.HTML:
     """An empty board. template: a file among the assets; `<!-- name -->` in it is replaced by the part of that name."""
-    shell = (_ASSETS / template).read_text("utf-8") + (_ASSETS / "board.html").read_text("utf-8")
-    shell = re.sub(r"\{\{(\w+)\}\}", lambda found: html.escape(say(found[1])), shell)
+    shell = (ASSETS / template).read_text("utf-8") + (ASSETS / "board.html").read_text("utf-8")
+    shell = worded(shell)
     for name, part in parts.items():
         shell = shell.replace(f"<!-- {name} -->", part)
     return gr.HTML(
         value=None,
         html_template=f'<div class="hub-board" data-language="{language()}">{shell}</div>',
-        js_on_load=(_ASSETS / "board.js").read_text("utf-8"),
+        js_on_load=(ASSETS / "board.js").read_text("utf-8"),
         apply_default_css=False,
         elem_id=elem_id,
     )

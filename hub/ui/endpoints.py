@@ -49,13 +49,10 @@ class Endpoints:
     def __init__(self, hub: Hub, cache: PageCache) -> None:
         self._hub = hub
         self._cache = cache
-        for task, restore, words in (
-            ("denoise", self._denoise, say("endpoint_denoise")),
-            ("deblur", self._deblur, say("endpoint_deblur")),
-        ):
+        for task, words in (("denoise", say("endpoint_denoise")), ("deblur", say("endpoint_deblur"))):
             photo = gr.File(label=say("endpoint_photo"), visible=False)
             patches = gr.Checkbox(True, label=say("patch_label"), visible=False)
-            self._add(task, restore, words, [photo, self._models(task), _strength(), patches])
+            self._add(task, self._photo_restorer(task), words, [photo, self._models(task), _strength(), patches])
         self._add(
             "restore_video",
             self._restore_video,
@@ -89,29 +86,19 @@ class Endpoints:
             show_progress="hidden",
         )
 
-    def _denoise(
-        self,
-        photo: str,
-        model: str | None = None,
-        strength: float = 1.0,
-        patch_processing: bool = True,
-        progress: gr.Progress = _PROGRESS,
-        request: gr.Request | None = None,
-    ) -> Steps:
-        options = PhotoOptions("denoise", model, patch_processing, strength)
-        yield from self._restored(photo, options, progress, request)
+    def _photo_restorer(self, task: str) -> Callable[..., Steps]:
+        def restore(
+            photo: str,
+            model: str | None = None,
+            strength: float = 1.0,
+            patch_processing: bool = True,
+            progress: gr.Progress = _PROGRESS,
+            request: gr.Request | None = None,
+        ) -> Steps:
+            options = PhotoOptions(task, model, patch_processing, strength)
+            yield from self._restored(photo, options, progress, request)
 
-    def _deblur(
-        self,
-        photo: str,
-        model: str | None = None,
-        strength: float = 1.0,
-        patch_processing: bool = True,
-        progress: gr.Progress = _PROGRESS,
-        request: gr.Request | None = None,
-    ) -> Steps:
-        options = PhotoOptions("deblur", model, patch_processing, strength)
-        yield from self._restored(photo, options, progress, request)
+        return restore
 
     def _restore_video(
         self,

@@ -6,8 +6,6 @@ The browser alone talks to the camera and, through the hub's own socket, to the 
 from __future__ import annotations
 
 import html
-import re
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -15,11 +13,11 @@ import gradio as gr
 from hub.device import describe
 from hub.service import Hub
 from hub.ui.choice import ModelChoice
+from hub.ui.component import ASSETS, worded
 from hub.ui.language import say
 from hub.ui.tab import QUIET
 from hub.ui.widgets import strength_slider
 
-_ASSETS = Path(__file__).parent / "assets"
 WIDTHS = (256, 384, 512, 640)
 """Of the frames that are sent. Networks take multiples of 128 pixels, so that nothing is computed in vain."""
 _ERRORS = (
@@ -77,12 +75,11 @@ class LiveTab:
 
 def live_view(hub: Hub, choice: ModelChoice) -> gr.HTML:
     """Camera, screens and figures; its value is `task_type`, `model_name` and `strength`."""
-    template = (_ASSETS / "live.html").read_text("utf-8").replace("<!-- widths -->", _width_options(hub))
+    template = (ASSETS / "live.html").read_text("utf-8").replace("<!-- widths -->", _width_options(hub))
     template = template.replace("<!-- errors -->", _error_words())
     return gr.HTML(
         value={"task_type": choice.task.value, "model_name": choice.model.value, "strength": 1.0},
-        # As in the player, words go into the template: as properties they could be lost.
-        html_template=re.sub(r"\{\{(\w+)\}\}", lambda found: html.escape(say(found[1])), template),
+        html_template=worded(template),
         js_on_load=_script(),
         apply_default_css=False,
         elem_id="live-view",
@@ -92,8 +89,8 @@ def live_view(hub: Hub, choice: ModelChoice) -> gr.HTML:
 
 def _script() -> str:
     """Gradio takes one piece of JavaScript; it is kept in three files."""
-    parts = "\n".join((_ASSETS / f"live_{part}.js").read_text("utf-8") for part in ("camera", "figures"))
-    return (_ASSETS / "live.js").read_text("utf-8").replace("// <!-- parts -->\n", parts)
+    parts = "\n".join((ASSETS / f"live_{part}.js").read_text("utf-8") for part in ("camera", "figures"))
+    return (ASSETS / "live.js").read_text("utf-8").replace("// <!-- parts -->\n", parts)
 
 
 def _error_words() -> str:

@@ -27,7 +27,7 @@ from hub.ui.selection import MOST, errors_of, holding, photos_of
 from hub.ui.snippet import calls, snippet
 from hub.ui.sources import PhotoSources
 from hub.ui.strip import Entry, entries_of
-from hub.ui.tab import JobTab, Updates
+from hub.ui.tab import BOUNDED, QUIET, JobTab, Updates
 from hub.ui.viewer import compared, viewer
 from hub.ui.visitors import check_rate, owner_of
 from hub.ui.widgets import strength_slider
@@ -57,7 +57,7 @@ class PhotoTab(JobTab):
     def restore_on_load(self, page: gr.Blocks) -> None:
         """As any tab, and the browser's last batch."""
         super().restore_on_load(page)
-        page.load(self.batch.open, [self.batch.state, self.job], self.batch.shown, **self._quiet)
+        page.load(self.batch.open, [self.batch.state, self.job], self.batch.shown, **QUIET)
 
     def _build(self) -> None:
         with gr.Row(elem_classes="hub-columns"):
@@ -97,15 +97,15 @@ class PhotoTab(JobTab):
         return [self.compare, self.finish, self.blend, self.download, self.snippet]
 
     def _connect(self) -> None:
-        self.picker.upload(self._take_upload, self.picker, [self.picker, self.part.card], **self._bounded)
-        self.picker.remove(self._remove, self.picker, [self.picker, self.part.card], **self._quiet)
+        self.picker.upload(self._take_upload, self.picker, [self.picker, self.part.card], **BOUNDED)
+        self.picker.remove(self._remove, self.picker, [self.picker, self.part.card], **QUIET)
         # Not preprocessed: the hub checks the values itself and says what is wrong where the page can show it.
         choices: set[Any] = {self.picker, self.task, self.model, self.patches, self.strength, self.visitor}
         started = [self.picker, self.part.card, *self.batch.shown, *self._watched]
         to_stage: dict[str, Any] = {"fn": None, "js": self._show_stage, "api_visibility": "private"}
         self.gallery.select(**to_stage)
-        self.gallery.select(self._try_example, choices, started, preprocess=False, **self._bounded)
-        self.run.click(self._run, choices, started, preprocess=False, **self._bounded).then(
+        self.gallery.select(self._try_example, choices, started, preprocess=False, **BOUNDED)
+        self.run.click(self._run, choices, started, preprocess=False, **BOUNDED).then(
             None, js=self._show_outcome, api_visibility="private"
         )
         self.picker.preview(**to_stage)
@@ -115,18 +115,18 @@ class PhotoTab(JobTab):
             [self.picker, *self.part.shown],
             preprocess=False,
             trigger_mode="once",
-            **self._bounded,
+            **BOUNDED,
         )
         self.blend.input(
             self._reblend,
             [self.job, self.blend],
             [self.stage, self.compare, self.download, self.snippet],
             trigger_mode="always_last",
-            **self._bounded,
+            **BOUNDED,
         )
-        self.batch.connect(self.job, **self._quiet)
-        self.batch.strip.select(self._choose, self.batch.state, [*self.batch.shown, *self._watched], **self._quiet)
-        self.heart.tick(self._beat_batch, self.batch.state, None, **self._quiet)
+        self.batch.connect(self.job, **QUIET)
+        self.batch.strip.select(self._choose, self.batch.state, [*self.batch.shown, *self._watched], **QUIET)
+        self.heart.tick(self._beat_batch, self.batch.state, None, **QUIET)
 
     def _take_upload(self, held: Any, event: gr.EventData) -> Updates:
         """A file that has come: in place of what is held, or added to it."""

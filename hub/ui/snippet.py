@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from hub.jobs.model import Job
 from hub.restoration import PhotoOptions
+from hub.ui.component import component
 from hub.ui.stage import download_name
-from hub.ui.viewer import worded
 
-_ASSETS = Path(__file__).parent / "assets"
 ADDRESS = "%HUB%"
 """Stands for the hub's address, which the browser knows: a proxy may have given it another."""
 _PLAIN = re.compile(r"[\w.+ -]+", re.ASCII)
@@ -23,13 +21,7 @@ _PLAIN = re.compile(r"[\w.+ -]+", re.ASCII)
 
 def snippet(elem_id: str) -> gr.HTML:
     """The calls, folded up and empty. Its value is what `calls` returns, or None."""
-    return gr.HTML(
-        value=None,
-        html_template=worded("snippet.html"),
-        js_on_load=(_ASSETS / "snippet.js").read_text("utf-8"),
-        apply_default_css=False,
-        elem_id=elem_id,
-    )
+    return component("snippet", elem_id)
 
 
 def calls(job: Job, strength: float, *, key: bool) -> dict[str, Any]:

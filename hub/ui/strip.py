@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,13 +11,11 @@ from hub.jobs.manager import JobView
 from hub.jobs.model import Status, is_job_id
 from hub.service import Hub
 from hub.ui.bundles import bundle_address
+from hub.ui.component import component
 from hub.ui.language import say
 from hub.ui.selection import MOST
 from hub.ui.thumbnails import thumbnail_address
-from hub.ui.viewer import worded
 from hub.ui.visitors import STORAGE_CIPHER
-
-_ASSETS = Path(__file__).parent / "assets"
 
 Entry = dict[str, str]
 """A photo of a batch as the browser keeps it: its job's `id`, or the `name` of one that was refused and the `error`."""
@@ -34,13 +31,7 @@ def strip() -> gr.HTML:
 
     `select` events carry the `place` of an entry; a `cancel` event asks to stop all that is unfinished.
     """
-    return gr.HTML(
-        value=None,
-        html_template=worded("strip.html"),
-        js_on_load=(_ASSETS / "strip.js").read_text("utf-8"),
-        apply_default_css=False,
-        elem_id="photo-strip",
-    )
+    return component("strip", "photo-strip")
 
 
 def entries_of(batch: Any) -> list[Entry]:

@@ -77,9 +77,7 @@ class JobTab(ABC):
             self._open,
             [self.job, self.task, self.model],
             [self.model, self._choice.note, *self._watched],
-            show_progress="hidden",
-            api_visibility="private",
-            concurrency_limit=None,
+            **QUIET,
         )
 
     @property
@@ -130,16 +128,6 @@ class JobTab(ABC):
         return self._idle(stage.problem(explain_job(view.job)))
 
     @property
-    def _quiet(self) -> dict[str, Any]:
-        """Of an event that only looks at what is there."""
-        return QUIET
-
-    @property
-    def _bounded(self) -> dict[str, Any]:
-        """Of an event that works: opens, copies or restores."""
-        return BOUNDED
-
-    @property
     def _show_stage(self) -> str:
         """JavaScript that brings the result column into view."""
         find = f"document.getElementById('{self.name}-main')"
@@ -169,10 +157,10 @@ class JobTab(ABC):
         )
 
     def _connect_job(self) -> None:
-        self._choice.connect(**self._quiet)
-        self.timer.tick(self._watch, self.job, self._watched, **self._quiet)
-        self.heart.tick(self._beat, self.job, None, **self._quiet)
-        self.cancel.click(self._cancel, self.job, self._watched, **self._quiet)
+        self._choice.connect(**QUIET)
+        self.timer.tick(self._watch, self.job, self._watched, **QUIET)
+        self.heart.tick(self._beat, self.job, None, **QUIET)
+        self.cancel.click(self._cancel, self.job, self._watched, **QUIET)
 
     def _open(self, job: Any, task: str, model: str | None) -> Updates:
         menu, note = self._choice.refreshed(task, model)

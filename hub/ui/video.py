@@ -24,7 +24,7 @@ from hub.ui.measures import decimal
 from hub.ui.picker import clip_picker, picked, refused
 from hub.ui.player import clip_player, playing
 from hub.ui.problems import explain, explain_job
-from hub.ui.tab import JobTab, Updates
+from hub.ui.tab import BOUNDED, QUIET, JobTab, Updates
 from hub.ui.viewer import compared, viewer
 from hub.ui.visitors import check_rate, owner_of
 
@@ -110,26 +110,24 @@ class VideoTab(JobTab):
             "inputs": choices,
             "outputs": [self.trim.range, self.forecast],
             "preprocess": False,
-            **self._bounded,
+            **BOUNDED,
         }
         self.picker.upload(
             self._take_upload,
             None,
             [self.picker, self.chooser, self.second, self.preview, *self.settings.range],
-            **self._bounded,
+            **BOUNDED,
         ).then(**told)
         gr.on([widget.change for widget in self.settings.widgets], trigger_mode="always_last", **told)
-        self.trim.connect(self.picker, self.second, *self.settings.range, **self._quiet)
-        self.second.input(
-            self._seek, [self.picker, self.second], self.picker, trigger_mode="always_last", **self._bounded
-        )
-        self.settings.connect(**self._quiet)
+        self.trim.connect(self.picker, self.second, *self.settings.range, **QUIET)
+        self.second.input(self._seek, [self.picker, self.second], self.picker, trigger_mode="always_last", **BOUNDED)
+        self.settings.connect(**QUIET)
         self.run.click(
             self._run,
             choices,
             [self.picker, self.chooser, self.preview, *self._watched],
             preprocess=False,
-            **self._bounded,
+            **BOUNDED,
         ).then(None, js=self._show_outcome, api_visibility="private")
         self.look.click(None, js=self._show_stage, api_visibility="private")
         self.look.click(
@@ -138,10 +136,10 @@ class VideoTab(JobTab):
             [self.picker, self.chooser, self.look, self.preview, *self._previewed],
             preprocess=False,
             trigger_mode="once",
-            **self._bounded,
+            **BOUNDED,
         )
-        self.resume.click(self._resume, self.job, self._watched, **self._quiet)
-        self.discard.click(self._discard, self.job, self._watched, **self._quiet)
+        self.resume.click(self._resume, self.job, self._watched, **QUIET)
+        self.discard.click(self._discard, self.job, self._watched, **QUIET)
 
     def _take_upload(self, event: gr.EventData) -> Updates:
         name = str(getattr(event, "name", "clip"))

@@ -1,4 +1,4 @@
-"""Small hubs around handlers of the tests, closed when the test ends."""
+"""A hub at work for the tests of a module; and small ones around handlers, closed when the test ends."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from hub.jobs.handler import Handler
+from hub.service import Hub
+from hub.settings import Settings
 
 from .jobs.bench import Bench, copy_upload
 
@@ -28,3 +30,12 @@ def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     for each in made:
         each.manager.stop(5)
         each.store.close()
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub at work, with a data folder of its own."""
+    hub = Hub(Settings(data_dir=tmp_path_factory.mktemp("hub") / "data", auto_fetch=False))
+    hub.start()
+    yield hub
+    hub.stop()

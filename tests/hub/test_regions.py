@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,9 @@ from hub.errors import Conflict, InvalidInput
 from hub.jobs.model import Status
 from hub.regions import CONTEXT, GRID, SIDE, Region
 from hub.service import Hub, PhotoOptions
-from hub.settings import Settings
 
 WIDTH, HEIGHT = 1000, 700  # No multiple of anything.
 SECONDS = 300
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    hub = Hub(Settings(data_dir=tmp_path_factory.mktemp("hub") / "data", auto_fetch=False))
-    hub.start()
-    yield hub
-    hub.stop()
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
-from hub.service import Hub
-from hub.settings import Settings
-
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     "--headless",
@@ -56,15 +53,6 @@ def noisy_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
             container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
     return path
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """A hub at work, with a data folder of its own."""
-    hub = Hub(Settings(data_dir=tmp_path_factory.mktemp("hub") / "data", auto_fetch=False))
-    hub.start()
-    yield hub
-    hub.stop()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,22 +11,12 @@ from skimage import data
 
 from hub.errors import HubError
 from hub.service import Hub, VideoOptions
-from hub.settings import Settings
 from hub.video.sample import BLOCK, blended, cleaned, mosaic, noise_of
 from uformer.restore import blend
 
 SECONDS = 300
 FRAMES, RATE = 24, 12
 WANTED = VideoOptions(model_name="denoise_16")
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """A hub at work, with a data folder of its own."""
-    hub = Hub(Settings(data_dir=tmp_path_factory.mktemp("hub") / "data", auto_fetch=False))
-    hub.start()
-    yield hub
-    hub.stop()
 
 
 @pytest.fixture(scope="module")
