@@ -45,6 +45,10 @@ def set_up(settings: Settings) -> None:
     handler.addFilter(_add_task)
     handler.setFormatter(_Redacting(formatter, digests))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    # The server's own loggers may have been given handlers before, which print what they get as it is.
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
     logging.captureWarnings(True)
     threading.excepthook = _log_uncaught
     # One line for each request that the hub itself sends, with the whole address, says nothing of use.

@@ -7,8 +7,10 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
+from logging.config import dictConfig
 
 import pytest
+from uvicorn.config import LOGGING_CONFIG
 
 from hub.keys import digest_of
 from hub.logs import redact, set_up, task_context
@@ -23,10 +25,8 @@ Written = Callable[[], str]
 
 
 @pytest.fixture
-def written(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Written]:
+def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
     """What was written to stderr since it was asked last; logging is afterwards as it was."""
-    # A server without a log of its accesses, which an earlier test may have had, shuts this logger up for good.
-    monkeypatch.setattr(logging.getLogger("uvicorn.access"), "propagate", True)
     root, hook = logging.getLogger(), threading.excepthook
     handlers, level = root.handlers[:], root.level
     yield lambda: capsys.readouterr().err
@@ -162,6 +162,7 @@ def test_secrets_are_taken_out(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_secrets_are_taken_out_wherever_they_stand(written: Written, log_format: str) -> None:
+    dictConfig(LOGGING_CONFIG)  # as the server does when it is not told otherwise
     set_up(Settings(log_format=log_format, api_keys=[KEY]))
 
     try:

@@ -43,7 +43,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Where the application listens."""
-    config = uvicorn.Config(application, port=0, http=Connection, log_level="critical", lifespan="off")
+    config = uvicorn.Config(application, port=0, http=Connection, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connections, "HEAD_SECONDS", SECONDS)
