@@ -11,7 +11,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from uformer.layers import SHIFT
-from uformer.openvino_graph import mask_values
+from uformer.openvino_attention import mask_values
 from uformer.openvino_plan import MapShape, Piece, Port, Rows
 
 # Rows kept beside a map: above one of noughts, below one of noughts or the map's first rows again.
@@ -117,9 +117,7 @@ class _Link:
         self._masks: dict[int, tuple[ov.Tensor, ov.Tensor]] = {}
         for number, port in list(enumerate(model.inputs))[len(piece.inputs) :]:
             name = port.get_any_name()
-            values = mask_values(name)
-            last = ov.Tensor(values)
-            self._masks[number] = last, ov.Tensor(np.zeros_like(values)) if name.startswith("rows") else last
+            self._masks[number] = ov.Tensor(mask_values(name)), ov.Tensor(mask_values(name, last=False))
 
     def run(self, maps: _Maps) -> Iterator[int]:
         """Run strip by strip, and yield the number of each as it is done."""

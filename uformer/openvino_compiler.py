@@ -19,7 +19,14 @@ from typing import Any, NamedTuple
 
 import openvino as ov
 
-from uformer import openvino_chain, openvino_graph, openvino_plan, openvino_whole
+from uformer import (
+    openvino_attention,
+    openvino_chain,
+    openvino_graph,
+    openvino_nodes,
+    openvino_plan,
+    openvino_whole,
+)
 from uformer.backends import Precision
 from uformer.model import Uformer
 from uformer.openvino_chain import Chain, working_bytes
@@ -135,7 +142,8 @@ class Compiler:
         settings = (sorted(self._config.items()), self._strip_numbers, self._network.config)
         for text in (ov.get_version(), processor, capabilities, *settings):
             digest.update(f"{text}\n".encode())
-        for module in (openvino_plan, openvino_graph, openvino_chain, openvino_whole):
+        modules = (openvino_plan, openvino_nodes, openvino_attention, openvino_graph, openvino_chain, openvino_whole)
+        for module in modules:
             digest.update(inspect.getsource(module).encode())
         for parameter in self._network.parameters():
             digest.update(parameter.numpy().data)

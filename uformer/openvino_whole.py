@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from uformer.openvino_graph import mask_values
+from uformer.openvino_attention import mask_values
 
 # Working memory per pixel and embedding channel of the compiled graph, measured in bfloat16.
 BYTES_PER_PIXEL_CHANNEL = 65

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from uformer import VARIANTS, Backend, OutOfMemory, Uformer, load_model, open_backend
 from uformer.backends import TorchBackend
+from uformer.openvino_attention import mask_values
 from uformer.openvino_backend import OpenVinoBackend
-from uformer.openvino_graph import build_piece, mask_values
+from uformer.openvino_graph import build_piece
 from uformer.openvino_plan import plan_pieces
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "denoise_16.safetensors"
