@@ -92,6 +92,15 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(trash)
 
 
+def empty_folder(path: Path) -> None:
+    """Delete all that is in a folder, which nobody else uses."""
+    for inner in path.iterdir():
+        if inner.is_dir() and not inner.is_symlink():
+            shutil.rmtree(inner)
+        else:
+            inner.unlink()
+
+
 def folder_bytes(path: Path) -> int:
     """Bytes of all files in a folder and its folders; those that go meanwhile do not count, nor does a missing one."""
     size = 0

@@ -5,25 +5,24 @@ It composes settings into stores, catalog, engine and job manager, and knows no 
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hub.access import Access
-from hub.catalog import Catalog, ModelEntry, unavailable
+from hub.catalog import Catalog
 from hub.controls import controls
 from hub.courtesy import step_back
+from hub.disk import empty_folder
 from hub.display import Display
 from hub.errors import TooLarge
 from hub.fetch import Fetcher
 from hub.installation import InstallHandler
 from hub.jobs.executor import LocalExecutor
-from hub.jobs.manager import Idempotency, JobManager, JobView
-from hub.jobs.model import Job, Kind, Status
+from hub.jobs.manager import JobManager, JobView
+from hub.jobs.model import Job, Kind
 from hub.jobs.store import JobStore
 from hub.lifecycle import Lifecycle
 from hub.live.service import Live
@@ -37,6 +36,7 @@ from hub.restoration import OUTPUT_FORMATS, PhotoHandler, PhotoOptions
 from hub.results import FileStore
 from hub.settings import Settings
 from hub.stopping import Stopping
+from hub.submission import Submissions
 from hub.video.estimate import ClipEstimator, Estimate
 from hub.video.handler import VideoHandler
 from hub.video.options import CODECS, VideoOptions
@@ -117,6 +117,7 @@ class Hub:
             queue_limit=settings.queue_limit,
             observer=self.metrics,
         )
+        self._submissions = Submissions(self.catalog, self.fetcher, self.manager, auto_fetch=settings.auto_fetch)
         self.display = Display(
             self.files,
             self.manager,
@@ -129,7 +130,14 @@ class Hub:
             limits=restore_limits(settings),
             overlap=settings.overlap,
         )
-        self._estimator = ClipEstimator(self.clips, self._networks, self._clip_terms, self._finished_clips)
+        self._estimator = ClipEstimator(
+            self.clips,
+            self.catalog,
+            self._networks,
+            self._clip_terms,
+            self.manager,
+            self.stopping,
+        )
         self.lifecycle = Lifecycle(self._store, self.files, self.manager, lease_terms(settings))
         self.models = Models(settings, self.catalog, self._networks, self.manager)
         self.live = Live(settings, self.catalog, self._networks, self.fetcher, self.stopping)
@@ -139,7 +147,7 @@ class Hub:
             queue=self.manager.refusal,
             engine=self._networks.problem,
             database=self._store.waiting_count,
-            can_fetch=self._can_fetch,
+            can_fetch=self._submissions.can_fetch,
         )
         self.metrics.watch_jobs(self._store.counts)
         self.metrics.watch_engine(self._networks.status)
@@ -158,7 +166,7 @@ class Hub:
     def start(self) -> None:
         """Start workers, take unfinished jobs up again and warm the default model in the background."""
         self.files.claim()
-        self._clear_temp_dir()
+        empty_folder(self._temp_dir)  # What a killed process left; nobody works yet.
         self.decoder.warm()
         self.manager.start()
         self.lifecycle.start()
@@ -203,7 +211,9 @@ class Hub:
         Raises InvalidInput (options, empty or damaged file), UnsupportedMedia, TooLarge, Conflict
         (`weights_not_installed`), Busy (`queue_full`, `disk_full`); then nothing is left on disk.
         """
-        return self._submit(Kind.IMAGE, stream, filename, options, self.decoder.probe, owner, idempotency_key)
+        return self._submissions.take(
+            Kind.IMAGE, stream, filename, options, self.decoder.probe, owner=owner, key=idempotency_key
+        )
 
     def submit_video(
         self,
@@ -224,7 +234,7 @@ class Hub:
         def check(path: Path) -> None:
             check_clip(path, options, self._clip_terms, self.clips)
 
-        return self._submit(Kind.VIDEO, stream, filename, options, check, owner, idempotency_key)
+        return self._submissions.take(Kind.VIDEO, stream, filename, options, check, owner=owner, key=idempotency_key)
 
     def estimate_video(self, path: Path, options: VideoOptions) -> Estimate:
         """How long `submit_video` with this clip and these options would work, and how large its result would be.
@@ -281,50 +291,9 @@ class Hub:
         """Raise Busy when the disk is too full for an upload, or for one that is only read again to be recognised."""
         self.files.check_space(0.5 if repeated else 1.0)
 
-    def _submit(
-        self,
-        kind: Kind,
-        stream: BinaryIO,
-        filename: str,
-        options: PhotoOptions | VideoOptions,
-        check: Callable[[Path], object],
-        owner: str,
-        key: str | None,
-    ) -> Job:
-        options.check()
-        # By what was asked for: what is answered to the same request must not depend on the models of the day.
-        idempotency = None if key is None else Idempotency(key, options.to_spec())
-        first = self.manager.repeated(kind, owner, idempotency, stream)
-        if first is not None:
-            return first
-        entry = self.catalog.resolve(options.task_type, options.model_name)
-        if not (entry.installed or self._can_fetch(entry)):
-            raise unavailable(entry)
-        spec = replace(options, model_name=entry.name).to_spec()
-        return self.manager.submit(
-            kind, entry.task, spec, filename, stream, check=check, owner=owner, idempotency=idempotency
-        )
-
-    def _finished_clips(self, model: str) -> list[dict[str, Any]]:
-        """The results of clips that the model has restored, newest first."""
-        views = self.manager.list(kind=Kind.VIDEO, status=Status.COMPLETED)
-        return [view.job.result for view in views if view.job.result and view.job.result.get("model") == model]
-
-    def _can_fetch(self, entry: ModelEntry) -> bool:
-        """Whether a model's weights would be downloaded when a job needs them; may take 3 seconds."""
-        return entry.source is not None and self.settings.auto_fetch and self.fetcher.reachable(entry.name)
-
     def _warm(self) -> None:
         """Load what will be needed, so that the first to ask need not wait."""
         step_back()
         self._networks.warm()
         if self.settings.load_all_on_startup:
             self.models.load_all()
-
-    def _clear_temp_dir(self) -> None:
-        """Delete what a killed process left; nobody works yet."""
-        for path in self._temp_dir.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()

@@ -152,7 +152,9 @@ class Settings(BaseSettings):
         "which `python -m hub key` prints. Empty: none is asked for.",
     )
     operator_keys: Keys = Field(
-        [], description="Keys of the operator, in the same form; with any set, only they may install models."
+        [],
+        description="Keys of the operator, in the same form; with any set, only they may install models, and on the "
+        "page load and unload them and clear the cache.",
     )
     rate_limit: str | None = Field(
         None, description="Requests to the API per key or address, such as 100/minute;2000/hour. Default: no limit."

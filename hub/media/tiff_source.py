@@ -64,7 +64,7 @@ class TiffSource:
         if samples > colours + self._alpha:
             notes.append("Extra channels were left out.")
         if dtype.itemsize > 2 and dtype.kind == "u":
-            notes.append(f"Reduced from {page.bitspersample} to 16 bits.")
+            notes.append(f"Reduced from {page.bitspersample} to 16 bits per sample.")
         if mode == "cmyk":
             if self._ink_profile is None:
                 raise UnsupportedMedia(

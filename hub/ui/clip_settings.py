@@ -45,6 +45,7 @@ class ClipSettings:
                 step=1,
                 label=say("quality_label"),
                 info=say("quality_info"),
+                buttons=[],
                 elem_id="video-quality",
             )
             with gr.Row(elem_classes="hub-range"):

@@ -11,7 +11,7 @@ import gradio as gr
 from hub.errors import InvalidInput
 from hub.ui.frames import Span
 from hub.ui.language import say
-from hub.ui.measures import duration, file_size, length
+from hub.ui.measures import decimal, duration, file_size, length
 from hub.video.estimate import Estimate
 
 
@@ -51,7 +51,7 @@ def clock(seconds: float) -> str:
     """A time as people write it and `seconds_of` reads it: `0:07.25`, `1:02:03`."""
     hundredths = max(0, round(100 * seconds))
     minutes, rest = divmod(hundredths, 6000)
-    written = f"{rest // 100:02d}" + (f".{rest % 100:02d}" if rest % 100 else "")
+    written = f"{rest // 100:02d}" + (decimal(f".{rest % 100:02d}") if rest % 100 else "")
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{written}" if hours else f"{minutes}:{written}"
 
@@ -72,20 +72,27 @@ def range_words(span: Span, start: float | None, end: float | None) -> str:
 
 
 def estimate_words(estimate: Estimate) -> str:
-    """How long it will take, if anything is known of that, and how large it will be, as HTML."""
-    size = say("about", what=file_size(_rough(estimate.bytes)))
+    """How long it will take and how large it will be, as far as that is known, as HTML."""
+    size = estimate.bytes
+    weight = say("forecast_size_unknown") if size is None else say("forecast_size", size=file_size(_rough(size)))
+    return _line(f"{_time_words(estimate)} {weight}")
+
+
+def _time_words(estimate: Estimate) -> str:
     if estimate.seconds is None:
-        return _line(f"{say('forecast_time_unknown')} {say('forecast_size', size=size)}")
-    time = say("about", what=duration(_rough(estimate.seconds)))
-    return _line(say("forecast", time=time, size=size))
+        return say("forecast_time_unknown")
+    if not estimate.rough:
+        return say("forecast_time", time=duration(_rough(estimate.seconds)))
+    unit = 60 if estimate.seconds > 60 else 1
+    return say("forecast_time_rough", time=duration(unit * _rough(estimate.seconds / unit, digits=1)))
 
 
-def _rough(number: float) -> int:
-    """To two digits, for nobody knows more."""
+def _rough(number: float, digits: int = 2) -> int:
+    """To one or two digits, for nobody knows more."""
     if number < 1:
         return 1
-    digits = max(0, math.floor(math.log10(number)) - 1)
-    return int(round(number / 10**digits) * 10**digits)
+    places = max(0, math.floor(math.log10(number)) - digits + 1)
+    return int(round(number / 10**places) * 10**places)
 
 
 def warning(words: str) -> str:

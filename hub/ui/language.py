@@ -7,12 +7,14 @@ A page is built for one language, and its handlers run `speaking` it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, wraps
 from inspect import isgeneratorfunction
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 ENGLISH = "en"
@@ -36,11 +38,14 @@ def known(key: str) -> bool:
     return key in _words(ENGLISH)
 
 
-def translated(english: str, prefix: str) -> str:
-    """What the hub says in English, in the current language; as it is where no key that begins so says it."""
-    for key, words in _words(ENGLISH).items():
-        if key.startswith(prefix) and words == english:
-            return say(key)
+def translated(english: str, prefix: str, field: Callable[[str], str] = str) -> str:
+    """What the hub says in English, in the current language; as it is where no key that begins so says it.
+
+    field: says what stands in the place of a `{name}` in the current language.
+    """
+    for key, pattern in _patterns(prefix):
+        if found := pattern.fullmatch(english):
+            return say(key, **{name: field(words) for name, words in found.groupdict().items()})
     return english
 
 
@@ -103,6 +108,20 @@ def spoken(function: Callable[..., Any]) -> Callable[..., Any]:
             yield step
 
     return speak_on if isgeneratorfunction(function) else speak
+
+
+@cache
+def _patterns(prefix: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """What matches the English words of each key that begins so; those with most words of their own come first."""
+    found = []
+    for key, words in _words(ENGLISH).items():
+        if key.startswith(prefix):
+            parts = list(Formatter().parse(words))
+            pattern = "".join(
+                re.escape(text) + ("" if name is None else f"(?P<{name}>.+?)") for text, name, _, _ in parts
+            )
+            found.append((sum(len(text) for text, *_ in parts), key, re.compile(pattern)))
+    return tuple((key, pattern) for _, key, pattern in sorted(found, key=lambda each: -each[0]))
 
 
 @cache

@@ -88,8 +88,8 @@ def live_view(hub: Hub, choice: ModelChoice) -> gr.HTML:
 
 
 def _script() -> str:
-    """Gradio takes one piece of JavaScript; it is kept in three files."""
-    parts = "\n".join((ASSETS / f"live_{part}.js").read_text("utf-8") for part in ("camera", "figures"))
+    """Gradio takes one piece of JavaScript; it is kept in four files."""
+    parts = "\n".join((ASSETS / f"live_{part}.js").read_text("utf-8") for part in ("camera", "figures", "hub"))
     return (ASSETS / "live.js").read_text("utf-8").replace("// <!-- parts -->\n", parts)
 
 

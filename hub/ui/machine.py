@@ -21,7 +21,7 @@ from hub.ui.about import about_button
 from hub.ui.board import answer, board, news
 from hub.ui.cache import PageCache
 from hub.ui.language import say
-from hub.ui.machine_facts import Rights, cache_facts, cleared_words, device_facts, model_line, rules
+from hub.ui.machine_facts import cache_facts, cleared_words, device_facts, model_line, rules
 from hub.ui.problems import explain
 from hub.ui.tab import BOUNDED, QUIET
 from hub.ui.visitors import address_of, check_rate, own_job, owner_of
@@ -42,7 +42,7 @@ class _Kept:
 
 
 class MachinePanel:
-    """What the machine is and does, for everybody; changing it is for whom the API lets change it.
+    """What the machine is and does, for everybody; changing it is the operator's, where there is one.
 
     An operator's key comes with each request, from the memory of the page where it was entered; it is kept nowhere.
     """
@@ -96,17 +96,19 @@ class MachinePanel:
             raise Unauthorized("wrong_key", "The key is not the operator's; please check it.")
         return caller
 
-    def _rights(self, caller: Caller) -> Rights:
-        """What the API would let this caller do; the page's visitors have no key, and so no more than without one."""
+    def _denied(self, caller: Caller) -> str:
+        """Why this caller may change nothing that concerns all; empty where he may.
+
+        Visitors have no key: where the API asks for one, or where there is an operator, they only look.
+        """
         access = self._hub.access
         if caller.operator:
-            return Rights()
-        locked = say("machine_keys_only") if access.required else ""
+            return ""
         try:
             access.check_operator(caller)
         except Forbidden as error:
-            return Rights(explain(error), locked)
-        return Rights(locked, locked)
+            return explain(error)
+        return say("machine_keys_only") if access.required else ""
 
     def _do(self, do: str, name: str, visitor: Any, caller: Caller, request: gr.Request | None) -> None:
         """Raises HubError."""
@@ -115,8 +117,7 @@ class MachinePanel:
             if job is not None:
                 self._hub.cancel(own_job(self._hub, job.job.id, visitor).job.id)
             return
-        rights = self._rights(caller)
-        _check(rights.install if do == "install" else rights.change)
+        _check(self._denied(caller))
         check_rate(self._hub, request)
         match do:
             case "install":
@@ -133,7 +134,7 @@ class MachinePanel:
 
     def _clear(self, caller: Caller, request: gr.Request | None) -> str:
         """Delete what nobody needs any more; returns what that was, as HTML. Raises HubError."""
-        _check(self._rights(caller).change)
+        _check(self._denied(caller))
         check_rate(self._hub, request)
         before = self._measured(afresh=True)
         done: Cleared = self._hub.lifecycle.clear([Kind.IMAGE, Kind.VIDEO])
@@ -144,7 +145,7 @@ class MachinePanel:
 
     def _told(self, visitor: Any, caller: Caller) -> dict[str, Any]:
         """The board's value."""
-        hub, rights = self._hub, self._rights(caller)
+        hub, denied = self._hub, self._denied(caller)
         owner = owner_of(hub, visitor) if visitor else None
         try:
             installs = self._installs()
@@ -155,7 +156,7 @@ class MachinePanel:
         status = hub.models.status()
         held = {model["name"]: model for model in status["models"]}
         lines = [
-            model_line(entry, held[entry.name], installs.get(entry.name), owner, rights)
+            model_line(entry, held[entry.name], installs.get(entry.name), owner, denied)
             for entry in hub.catalog.models()
             if entry.name in held  # One that came this very moment shows at the next look.
         ]
@@ -165,8 +166,8 @@ class MachinePanel:
             "parts": {
                 "device": device_facts(status, waiting, hub.settings),
                 # Where a key would help, the form for it says so.
-                "rules": "" if hub.settings.operator_keys else rules(rights.install),
-                "cache": cache_facts(kept.usage, kept.page_bytes, rights),
+                "rules": "" if hub.settings.operator_keys else rules(denied),
+                "cache": cache_facts(kept.usage, kept.page_bytes, denied),
             },
             "locked": bool(hub.settings.operator_keys),
             "operator": caller.operator,

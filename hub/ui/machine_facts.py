@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from hub.catalog import ModelEntry
@@ -19,14 +18,6 @@ from hub.ui.measures import decimal, file_size
 from hub.ui.models import model_name, task_name
 
 _BACKENDS = {"openvino": "OpenVINO", "torch": "PyTorch", "cuda": "PyTorch"}
-
-
-@dataclass(frozen=True)
-class Rights:
-    """Why somebody may not install models, and why not load, unload and clear; nothing where he may."""
-
-    install: str = ""
-    change: str = ""
 
 
 def device_facts(status: Mapping[str, Any], waiting: int, settings: Settings) -> str:
@@ -48,9 +39,12 @@ def device_facts(status: Mapping[str, Any], waiting: int, settings: Settings) ->
 
 
 def model_line(
-    entry: ModelEntry, held: Mapping[str, Any], install: JobView | None, owner: str | None, rights: Rights
+    entry: ModelEntry, held: Mapping[str, Any], install: JobView | None, owner: str | None, denied: str
 ) -> dict[str, str]:
-    """A model for the board: how it stands, and what can be done with it. held: it, in Models.status."""
+    """A model for the board: how it stands, and what can be done with it.
+
+    held: it, in Models.status. denied: why nothing can be done by whoever looks; empty where he may.
+    """
     name = model_name(entry)
     state = _state(entry, held, install)
     words = say(f"state_model_{state}")
@@ -60,7 +54,7 @@ def model_line(
     still = (
         f'<div class="hub-entry-words"><h3 title="{title}">{title}</h3>'
         f'<p class="hub-entry-facts">{badge(state, words)}{told}</p><div data-live></div></div>'
-        f'<div class="hub-entry-actions">{_action(entry, state, install, owner, rights)}</div>'
+        f'<div class="hub-entry-actions">{_action(entry, state, install, owner, denied)}</div>'
     )
     live = stage.bar(install, f"{words}: {name}") if install is not None else ""
     if entry.problem is not None:
@@ -73,7 +67,7 @@ def rules(reason: str) -> str:
     return f'<p class="hub-note">{html.escape(reason)}</p>' if reason else ""
 
 
-def cache_facts(usage: Usage, page_bytes: int, rights: Rights) -> str:
+def cache_facts(usage: Usage, page_bytes: int, denied: str) -> str:
     """What is kept on the disk, and the button that clears it."""
     facts = [
         (say("machine_photos"), _kept(usage.image_cache_mb, usage.image_results)),
@@ -85,11 +79,11 @@ def cache_facts(usage: Usage, page_bytes: int, rights: Rights) -> str:
         "clear",
         say("machine_clear"),
         say("machine_cache"),
-        reason=rights.change,
+        reason=denied,
         ask=say("machine_clear_ask"),
         yes=say("machine_clear"),
     )
-    return f'{_table(facts)}<p class="hub-machine-clear">{clear}</p>{rules(rights.change)}'
+    return f'{_table(facts)}<p class="hub-machine-clear">{clear}</p>{rules(denied)}'
 
 
 def cleared_words(cleared: Cleared, freed: float) -> str:
@@ -116,20 +110,20 @@ def _state(entry: ModelEntry, held: Mapping[str, Any], install: JobView | None) 
     return "absent" if install is None else "installing"
 
 
-def _action(entry: ModelEntry, state: str, install: JobView | None, owner: str | None, rights: Rights) -> str:
+def _action(entry: ModelEntry, state: str, install: JobView | None, owner: str | None, denied: str) -> str:
     name = model_name(entry)
     match state:
         case "installing":
             own = install is not None and install.job.owner == owner
             return button("cancel", say("cancel"), name) if own else ""
         case "absent" if entry.source is not None:
-            return button("install", say("machine_install"), name, reason=rights.install)
+            return button("install", say("machine_install"), name, reason=denied)
         case "installed":
-            return button("load", say("machine_load"), name, reason=rights.change)
+            return button("load", say("machine_load"), name, reason=denied)
         case "loaded":
-            return button("unload", say("machine_unload"), name, reason=rights.change)
+            return button("unload", say("machine_unload"), name, reason=denied)
         case "used":
-            return button("unload", say("machine_unload"), name, reason=rights.change or say("machine_in_use"))
+            return button("unload", say("machine_unload"), name, reason=denied or say("machine_in_use"))
     return ""
 
 

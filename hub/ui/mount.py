@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -19,6 +19,12 @@ from hub.ui.pages import Pages
 from hub.ui.thumbnails import thumbnail_route
 
 RESERVED = ("/api", "/static_results", "/health", "/ready", "/metrics", "/docs", "/redoc", "/openapi.json", "/ws")
+# What Gradio's API page asks for although it is off. A 404 or 403 would be an error in the browser's console. Of MCP it
+# must get no success either, or it would show how to use it; 300 is neither.
+_OFF: dict[str, tuple[int, Any]] = {
+    "/gradio_api/mcp/schema": (300, []),
+    "/monitoring/summary": (200, {"functions": {}}),
+}
 
 
 class PageMount(Mount):
@@ -38,7 +44,7 @@ class PageMount(Mount):
 
 
 class PageGate:
-    """ASGI middleware before Gradio: no fetching from other machines on request."""
+    """ASGI middleware before Gradio: no fetching from other machines on request, and no errors for what is off."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -47,6 +53,9 @@ class PageGate:
         path: str = scope.get("path", "")
         if "/gradio_api/file=http" in path or "/gradio_api/proxy=" in path:
             await PlainTextResponse(say("gate_remote"), status_code=403)(scope, receive, send)
+        elif (asked := path.removeprefix(scope.get("root_path", "").rstrip("/"))) in _OFF:
+            status, nothing = _OFF[asked]
+            await JSONResponse(nothing, status)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 

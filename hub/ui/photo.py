@@ -97,7 +97,10 @@ class PhotoTab(JobTab):
         return [self.compare, self.finish, self.blend, self.download, self.snippet]
 
     def _connect(self) -> None:
-        self.picker.upload(self._take_upload, self.picker, [self.picker, self.part.card], **BOUNDED)
+        # "once" would drop a file that comes in the moment when Gradio has not yet noted the end of the one before.
+        self.picker.upload(
+            self._take_upload, self.picker, [self.picker, self.part.card], trigger_mode="multiple", **BOUNDED
+        )
         self.picker.remove(self._remove, self.picker, [self.picker, self.part.card], **QUIET)
         # Not preprocessed: the hub checks the values itself and says what is wrong where the page can show it.
         choices: set[Any] = {self.picker, self.task, self.model, self.patches, self.strength, self.visitor}

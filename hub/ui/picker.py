@@ -16,7 +16,7 @@ from typing import Any
 import gradio as gr
 
 from hub.ui.examples import Example
-from hub.ui.language import say
+from hub.ui.language import language, say
 from hub.ui.selection import MOST, holding
 
 _ASSETS = Path(__file__).parent / "assets"
@@ -37,6 +37,8 @@ _CLIP_ICON = (
     '<rect x="5" y="9" width="38" height="30" rx="5"/>'
     '<path d="M13 9v30M35 9v30M5 19h8M5 29h8M35 19h8M35 29h8M20 18v12l10-6z"/>'
 )
+_REFUSALS = ("disk_full", "internal_error", "request_timeout", "too_many_requests", "upload_too_large")
+"""The codes of what the hub may answer to an upload, instead of taking it."""
 _CHOOSE_EXAMPLE = """
 element.addEventListener("click", (event) => {
   const button = event.target.closest("[data-example]");
@@ -49,6 +51,8 @@ element.addEventListener("click", (event) => {
 class _Words:
     title: str
     hint: str
+    touch_title: str
+    touch_hint: str
     formats: str
     reading: str
 
@@ -59,7 +63,14 @@ def photo_picker(max_upload_mb: int) -> gr.HTML:
     Its value is what `holding` returns. Beside `upload` it has the events `remove` (with the `place` of a photo, or
     None for all) and `preview` (with the `left` and `top` of a part in the photo's pixels).
     """
-    words = _Words(say("picker_title"), say("picker_hint"), say("picker_formats"), say("picker_reading"))
+    words = _Words(
+        say("picker_title"),
+        say("picker_hint"),
+        say("picker_touch_title"),
+        say("picker_touch_hint"),
+        say("picker_formats"),
+        say("picker_reading"),
+    )
     return _picker(
         "photo-picker",
         words,
@@ -82,6 +93,8 @@ def clip_picker(max_upload_mb: int) -> gr.HTML:
     words = _Words(
         say("clip_picker_title"),
         say("clip_picker_hint"),
+        say("clip_picker_touch_title"),
+        say("clip_picker_touch_hint"),
         say("clip_picker_formats"),
         say("clip_picker_reading"),
     )
@@ -142,6 +155,8 @@ def _picker(elem_id: str, words: _Words, icon: str, accept: str, max_upload_mb: 
         max_upload_mb=max_upload_mb,
         title=words.title,
         hint=words.hint,
+        touch_title=words.touch_title,
+        touch_hint=words.touch_hint,
         formats=words.formats.format(max_upload_mb=max_upload_mb),
         change=say("picker_change"),
         text_uploading=say("picker_uploading"),
@@ -149,6 +164,10 @@ def _picker(elem_id: str, words: _Words, icon: str, accept: str, max_upload_mb: 
         text_too_large=say("picker_too_large"),
         text_failed=say("picker_failed"),
         text_then=say("picker_then"),
+        text_seconds=say("seconds"),
+        text_minutes=say("minutes"),
+        refusals={code: say(f"error_{code}") for code in _REFUSALS},
+        language=language(),
         run=elem_id.replace("-picker", "-run"),
         **more,
     )

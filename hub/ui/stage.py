@@ -13,14 +13,16 @@ from hub.jobs.manager import JobView
 from hub.jobs.model import Job, Kind, Status
 from hub.ui.language import say
 from hub.ui.measures import codec_name, duration, file_size
+from hub.ui.notes import note_words
 from hub.ui.problems import explain
 from hub.ui.steps import step_words
 
 # Up to here a job has only announced its next step, and its pace says nothing: a photo of one tile stays here.
 PREPARED_PERCENT = 8
+_SEPARATOR = "\N{NO-BREAK SPACE}· "  # No line begins with a dot.
 _EMPTY_ICON = (
     '<svg viewBox="0 0 64 48" aria-hidden="true" focusable="false"><rect x="4" y="4" width="56" height="40" rx="6"/>'
-    '<path d="M32 4v40M27 24l-6-5m6 5l-6 5M37 24l6-5m-6 5l6 5"/></svg>'
+    '<path d="M32 4v40M21 24l6-5m-6 5l6 5M43 24l-6-5m6 5l-6 5"/></svg>'
 )
 
 
@@ -111,13 +113,13 @@ def finished(view: JobView, model_names: Mapping[str, str]) -> str:
     """The heading and facts above the comparison of a completed job."""
     job = view.job
     facts = _facts(job, model_names)
-    notes = "".join(f"<li>{html.escape(str(note))}</li>" for note in (job.result or {}).get("notes", ()))
+    notes = "".join(f"<li>{html.escape(note_words(str(note)))}</li>" for note in (job.result or {}).get("notes", ()))
     if notes:
         notes = f'<ul class="hub-notes">{notes}</ul>'
     return (
         f'<div class="hub-stage hub-done" role="status"><h3 title="{html.escape(job.filename)}">'
         f"{html.escape(job.filename)}</h3>"
-        f'<p class="hub-facts">{" · ".join(html.escape(fact) for fact in facts)}</p>'
+        f'<p class="hub-facts">{_SEPARATOR.join(html.escape(fact) for fact in facts)}</p>'
         f"{notes}</div>"
     )
 

@@ -13,19 +13,18 @@ import gradio as gr
 from hub.errors import HubError, InvalidInput, NotFound
 from hub.jobs.manager import JobView
 from hub.jobs.model import Kind
-from hub.ui import models, stage
+from hub.ui import stage
 from hub.ui.caption import clip_caption
 from hub.ui.clip_settings import ClipSettings
 from hub.ui.clips import clip_addresses, latest_address
 from hub.ui.forecast import TrimButtons, estimate_words, range_words, warning
-from hub.ui.frames import Span, save_poster, save_preview
+from hub.ui.frame import FramePreview
+from hub.ui.frames import Span, save_poster
 from hub.ui.language import say
-from hub.ui.measures import decimal
 from hub.ui.picker import clip_picker, picked, refused
 from hub.ui.player import clip_player, playing
 from hub.ui.problems import explain, explain_job
 from hub.ui.tab import BOUNDED, QUIET, JobTab, Updates
-from hub.ui.viewer import compared, viewer
 from hub.ui.visitors import check_rate, owner_of
 
 log = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ class VideoTab(JobTab):
                 self._build_picker()
                 self._build_settings()
             with gr.Column(scale=7, min_width=280, elem_classes="hub-main", elem_id="video-main"):
-                self._build_preview()
+                self.preview = FramePreview(self._hub, self._cache)
                 self._build_result()
 
     def _build_picker(self) -> None:
@@ -60,6 +59,7 @@ class VideoTab(JobTab):
                     step=0.01,
                     label=say("frame_label"),
                     info=say("frame_info"),
+                    buttons=[],
                     elem_id="video-second",
                 )
                 self.trim = TrimButtons()
@@ -72,14 +72,6 @@ class VideoTab(JobTab):
             self.settings = ClipSettings(self.task, self.model)
             self._build_run()
             self.forecast = gr.HTML("", apply_default_css=False, elem_id="video-forecast")
-
-    def _build_preview(self) -> None:
-        with gr.Column(visible=False, elem_classes="hub-card", elem_id="video-preview") as self.preview:
-            gr.HTML(f"<h2>{say('preview_title')}</h2>", apply_default_css=False)
-            self.preview_stage = gr.HTML("", apply_default_css=False, elem_id="video-preview-stage")
-            with gr.Column(visible=False, elem_classes="hub-result") as self.preview_result:
-                self.compare = viewer("video-compare")
-        self._previewed = [self.preview_stage, self.preview_result, self.compare]
 
     def _build_result(self) -> None:
         with gr.Column(elem_classes="hub-card"):
@@ -115,7 +107,8 @@ class VideoTab(JobTab):
         self.picker.upload(
             self._take_upload,
             None,
-            [self.picker, self.chooser, self.second, self.preview, *self.settings.range],
+            [self.picker, self.chooser, self.second, self.preview.card, *self.settings.range],
+            trigger_mode="multiple",  # A clip that is chosen while another is being opened is opened too.
             **BOUNDED,
         ).then(**told)
         gr.on([widget.change for widget in self.settings.widgets], trigger_mode="always_last", **told)
@@ -125,7 +118,7 @@ class VideoTab(JobTab):
         self.run.click(
             self._run,
             choices,
-            [self.picker, self.chooser, self.preview, *self._watched],
+            [self.picker, self.chooser, self.preview.card, *self._watched],
             preprocess=False,
             **BOUNDED,
         ).then(None, js=self._show_outcome, api_visibility="private")
@@ -133,7 +126,7 @@ class VideoTab(JobTab):
         self.look.click(
             self._preview,
             choices | {self.second},
-            [self.picker, self.chooser, self.look, self.preview, *self._previewed],
+            [self.picker, self.chooser, self.look, *self.preview.shown],
             preprocess=False,
             trigger_mode="once",
             **BOUNDED,
@@ -163,13 +156,12 @@ class VideoTab(JobTab):
             self.second: gr.Slider(
                 minimum=round(span.first, 2), maximum=round(span.last, 2), value=span.telling, visible=span.last > 0
             ),
-            self.preview: gr.Column(visible=False),
+            **self.preview.hidden,
             **dict.fromkeys(self.settings.range, ""),
         }
 
     def _refused(self, message: str) -> Updates:
-        hidden = gr.Column(visible=False)
-        return {self.picker: refused(message), self.chooser: hidden, self.preview: hidden}
+        return {self.picker: refused(message), self.chooser: gr.Column(visible=False), **self.preview.hidden}
 
     def _forecast(self, values: dict[Any, Any]) -> Iterator[Updates]:
         """Say which part is chosen, then how long it will take and how large the result will be."""
@@ -225,7 +217,7 @@ class VideoTab(JobTab):
             ),
             request,
         )
-        return {self.preview: gr.Column(visible=False), **updates}
+        return {**self.preview.hidden, **updates}
 
     def _preview(self, values: dict[Any, Any], request: gr.Request | None = None) -> Iterator[Updates]:
         """Restore one frame and show it; says at once that it is being done."""
@@ -235,34 +227,12 @@ class VideoTab(JobTab):
             yield self._refused(path)
             return
         span = Span(**clip["span"])
-        seconds = span.clamp(float(values[self.second]))
-        time = say("seconds", seconds=decimal(f"{seconds:.2f}"))
-        hidden = gr.Column(visible=False)
-        yield {
-            self.look: gr.Button(interactive=False),
-            self.preview: gr.Column(visible=True),
-            self.preview_stage: stage.waiting(say("preview_working", time=time)),
-            self.preview_result: hidden,
-        }
-        enabled = {self.look: gr.Button(interactive=True)}
-        try:
-            check_rate(self._hub, request)
-            options = self.settings.options(values)
-            pair = save_preview(self._hub, self._cache, path, span, seconds, options)
-        except HubError as error:
-            yield {**enabled, self.preview_stage: stage.problem(error, say("preview_failed"))}
-            return
-        except Exception:
-            log.exception("Previewing a frame of %r failed.", clip["name"])
-            yield {**enabled, self.preview_stage: stage.problem(say("server_error"), say("preview_failed"))}
-            return
-        model = models.model_names(self._hub.catalog).get(str(options.model_name), "")
-        yield {
-            **enabled,
-            self.preview_stage: stage.previewed(time, model, smooths=options.smooths),
-            self.preview_result: gr.Column(visible=True),
-            self.compare: compared(*pair),
-        }
+        busy = {self.look: gr.Button(interactive=False)}
+        for updates in self.preview.restore(
+            path, span, float(values[self.second]), lambda: self.settings.options(values), request
+        ):
+            yield {**busy, **updates}
+            busy = {self.look: gr.Button(interactive=True)}
 
     def _resume(self, job: Any, request: gr.Request | None = None) -> Updates:
         try:

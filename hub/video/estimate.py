@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import math
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from itertools import islice
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hub.catalog import Catalog, ModelEntry
+from hub.jobs.manager import JobManager
+from hub.jobs.model import Kind, Status
 from hub.media.video.clip import ClipInfo
 from hub.media.video.decoder import ClipDecoder
+from hub.networks import Networks
+from hub.stopping import Stopping
 from hub.video.options import VideoOptions
 from hub.video.recipe import segment_frames
-from hub.video.sample import blended, cleaned, mosaic
 from hub.video.selection import chosen_frames, chosen_seconds, chosen_ticks
+from hub.video.sizes import Scales
 from hub.video.terms import ClipTerms
 from hub.video.tracks import RESULT, USUAL_RATE, make_tracks
 
-if TYPE_CHECKING:
-    from hub.media.video.codecs import EncodePlan
-    from hub.networks import Networks
-
-PLACES = (0.25, 0.7)
-"""Where in the range samples are taken, as parts of its length: at the edges clips fade."""
-SAMPLE_FRAMES = 10
-_KEPT_SAMPLES = 4
 _SOUND_BYTES = 18_000  # Per second and stream; what AAC at 144 kbit/s takes.
 _FILE_BYTES = 4_000
 # What a frame costs besides the network, in seconds per pixel: decoding, encoding, and the smoothing over time.
@@ -40,52 +29,42 @@ _HANDLING, _SMOOTHING = 25e-9, 70e-9
 _BEGINNING = 1.5  # Seconds before the first frame and after the last.
 
 
-_Sample = list[tuple[NDArray[Any], NDArray[Any]]]
-"""Frames that follow each other, each as it is and as it may be restored."""
-
-
 @dataclass(frozen=True)
 class Estimate:
-    """seconds: None where nothing was measured yet that would tell. bytes: of the result's file, sound included."""
+    """seconds: None where nothing has run yet that would tell. bytes: of the result's file, sound included; None where
+    the sample could not be taken in time.
+
+    rough: the time follows from what another network took.
+    """
 
     seconds: float | None
-    bytes: int
-
-
-@dataclass(frozen=True)
-class _Coded:
-    """Mean sizes of coded frames, in bytes per pixel."""
-
-    key: float
-    other: float
+    bytes: int | None
+    rough: bool = False
 
 
 class ClipEstimator:
-    """Estimates clips; thread-safe, one sample is taken or coded at a time.
+    """Estimates clips; thread-safe.
 
-    Size: a few frames from two places of the range are decoded, cleaned roughly as the network would clean them,
-    blended by the strength, and encoded as the result will be; key frames and others are counted by themselves. Against
-    real runs of a moving and a still clip, in H.264, H.265, VP9 and AV1 at the qualities 18 to 30, it said 0.67 to 1.3
-    times what came out.
-    Time: what the engine measured for the model on this machine, per pixel, for the tiles that the clip will need;
-    else what the model's finished clips took.
+    Size: what `Scales` weighs of a few frames. Against real runs of a moving and a still clip, in H.264, H.265, VP9 and
+    AV1 at the qualities 18 to 30, it said 0.67 to 1.3 times what came out.
+    Time: what the engine measured for the model on this machine, per pixel, for the tiles that the clip will need; else
+    what the model's finished clips took; else the same of another model, as much longer as its network has more work.
     """
 
     def __init__(
         self,
         decoder: ClipDecoder,
+        catalog: Catalog,
         networks: Networks,
         terms: ClipTerms,
-        finished: Callable[[str], Sequence[dict[str, Any]]],
+        manager: JobManager,
+        stopping: Stopping,
     ) -> None:
-        """finished: the results of completed clips of a model, newest first, as their jobs' rows hold them."""
-        self._decoder = decoder
+        self._scales = Scales(decoder, terms, stopping)
+        self._catalog = catalog
         self._networks = networks
         self._terms = terms
-        self._finished = finished
-        self._lock = threading.Lock()
-        self._samples: OrderedDict[Any, list[_Sample]] = OrderedDict()
-        self._coded: OrderedDict[Any, _Coded] = OrderedDict()
+        self._manager = manager
 
     def estimate(self, path: Path, info: ClipInfo, options: VideoOptions) -> Estimate:
         """Estimate a clip; options: with the model chosen. Raises HubError for what could not be run either."""
@@ -97,47 +76,34 @@ class ClipEstimator:
             frames = max(1, math.ceil((seconds or 0.0) * (info.rate or USUAL_RATE)))
         if seconds is None:
             seconds = frames / float(info.rate or USUAL_RATE)
-        return Estimate(self._seconds(info, options, frames), self._bytes(path, info, options, frames, seconds))
+        size = self._bytes(path, info, options, frames, seconds)
+        model = self._catalog.get(str(options.model_name))
+        time = self._seconds(model, info, options, frames)
+        if time is not None:
+            return Estimate(time, size)
+        time = self._rough_seconds(model, info, options, frames)
+        return Estimate(time, size, rough=time is not None)
 
-    def _bytes(self, path: Path, info: ClipInfo, options: VideoOptions, frames: int, seconds: float) -> int:
+    def _finished(self) -> list[dict[str, Any]]:
+        """The results of restored clips, newest first."""
+        views = self._manager.list(kind=Kind.VIDEO, status=Status.COMPLETED)
+        return [view.job.result for view in views if view.job.result]
+
+    def _bytes(self, path: Path, info: ClipInfo, options: VideoOptions, frames: int, seconds: float) -> int | None:
         plan = make_tracks(info, options, hardware=self._terms.hardware)[RESULT].plan
-        with self._lock:
-            coded = self._code(path, info, options)
+        coded = self._scales.weigh(path, info, options)
+        if coded is None:
+            return None
         keys = math.ceil(frames / segment_frames(info, self._terms))
         pixels = plan.width * plan.height
         picture = pixels * (coded.key * keys + coded.other * (frames - keys))
         return round(picture + seconds * _SOUND_BYTES * info.audio_streams + _FILE_BYTES)
 
-    def _code(self, path: Path, info: ClipInfo, options: VideoOptions) -> _Coded:
-        state = path.stat()
-        looks = (path, state.st_mtime_ns, options.start, options.end, options.task_type)
-        wanted = (looks, options.codec, options.quality, options.strength)
-        if wanted not in self._coded:
-            if looks not in self._samples:
-                _keep(self._samples, looks, self._take(path, info, options), _KEPT_SAMPLES)
-            runs = [[blended(*pair, options.strength) for pair in sample] for sample in self._samples[looks]]
-            _keep(self._coded, wanted, code(runs, info, options), 16 * _KEPT_SAMPLES)
-        return self._coded[wanted]
-
-    def _take(self, path: Path, info: ClipInfo, options: VideoOptions) -> list[_Sample]:
-        """Frames from some places of the range."""
-        first = float(info.start - info.origin)
-        begin = first if options.start is None else max(first, options.start)
-        length = chosen_seconds(info, options) or 0.0
-        samples = []
-        for place in PLACES if length * float(info.rate or USUAL_RATE) > 4 * SAMPLE_FRAMES else (0.0,):
-            since = math.floor((Fraction(begin + place * length) + info.origin) / info.time_base)
-            with self._decoder.read(path, info, since=since) as reading:
-                run = [mosaic(frame.pixels) for frame in islice(reading, SAMPLE_FRAMES)]
-            if run:
-                # What removes blur keeps all detail, and adds some.
-                denoises = options.task_type == "denoise"
-                samples.append([(frame, cleaned(frame) if denoises else frame) for frame in run])
-        return samples
-
-    def _seconds(self, info: ClipInfo, options: VideoOptions, frames: int) -> float | None:
-        model = str(options.model_name)
-        rate = self._networks.pixel_seconds(model)
+    def _seconds(
+        self, model: ModelEntry, info: ClipInfo, options: VideoOptions, frames: int, work: float = 1.0
+    ) -> float | None:
+        """What is known of a model. work: how many times as much another one has, whose time is asked for."""
+        rate = self._networks.pixel_seconds(model.name)
         if rate is not None:
             from uformer.tiling import plan_tiles  # PyTorch is here already: an engine has measured.
 
@@ -146,50 +112,28 @@ class ClipEstimator:
                 info.height, info.width, max_pixels=terms.max_tile_pixels, overlap=terms.overlap, tile=terms.tile
             )
             handling = _HANDLING + (_SMOOTHING if options.smooths else 0.0)
-            return _BEGINNING + frames * (rate * tiles.pixels + handling * info.width * info.height)
-        for result in self._finished(model):
-            if not result.get("resumed_segments"):
+            return _BEGINNING + frames * (work * rate * tiles.pixels + handling * info.width * info.height)
+        for result in self._finished():
+            if result.get("model") == model.name and not result.get("resumed_segments"):
                 pace = result["seconds"] / (result["frames"] * result["width"] * result["height"])
-                return float(pace * frames * info.width * info.height)
+                return float(work * pace * frames * info.width * info.height)
         return None
 
+    def _rough_seconds(self, model: ModelEntry, info: ClipInfo, options: VideoOptions, frames: int) -> float | None:
+        """By the model of which something is known whose work is most like this one's."""
+        for other, work in self._likenesses(model):
+            seconds = self._seconds(other, info, options, frames, work)
+            if seconds is not None:
+                return seconds
+        return None
 
-def code(runs: Sequence[Sequence[NDArray[Any]]], info: ClipInfo, options: VideoOptions) -> _Coded:
-    """Encode runs of frames as the result will be encoded. Raises InvalidInput for what the codec cannot hold."""
-    keys: list[float] = []
-    others: list[float] = []
-    for run in runs:
-        height, width = run[0].shape[:2]
-        plan = make_tracks(replace(info, width=width, height=height), options, hardware=False)[RESULT].plan
-        sizes = _sizes(run, plan)
-        pixels = plan.width * plan.height
-        keys.append(sizes[0] / pixels)
-        others.extend(size / pixels for size in sizes[1:])
-    key = float(np.mean(keys)) if keys else 0.0
-    return _Coded(key, float(np.mean(others)) if others else key)
+    def _likenesses(self, model: ModelEntry) -> Iterator[tuple[ModelEntry, float]]:
+        """The other models, and how many times their work this one has; the most alike first."""
+        others = [other for other in self._catalog.models() if other.name != model.name and other.variant]
+        if model.variant is None or not others:
+            return
+        from hub.work import pixel_work
 
-
-def _sizes(run: Sequence[NDArray[Any]], plan: EncodePlan) -> list[int]:
-    """Bytes of each coded frame, in the order of coding: the first is the key frame."""
-    import av
-
-    from hub.media.video.codecs import frame_ticks
-    from hub.media.video.converting import Converter
-    from hub.media.video.encoding import add_video_stream
-
-    converter = Converter(plan)
-    with av.open(io.BytesIO(), "w", format="matroska") as container:
-        stream = add_video_stream(container, plan)
-        packets = []
-        for place, pixels in enumerate(run):
-            frame = converter.convert(pixels)
-            frame.pts, frame.time_base = place * frame_ticks(plan), plan.time_base
-            packets += stream.encode(frame)
-        packets += stream.encode(None)
-        return [packet.size for packet in packets]
-
-
-def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
-    kept[key] = value
-    while len(kept) > most:
-        kept.popitem(last=False)
+        mine = pixel_work(model.variant)
+        likenesses = [(other, mine / pixel_work(str(other.variant))) for other in others]
+        yield from sorted(likenesses, key=lambda likeness: abs(math.log(likeness[1])))

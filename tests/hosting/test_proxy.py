@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, FilePayload, expect
 from websockets.sync.client import connect
 
 from hub.client import HubClient
@@ -20,16 +21,6 @@ from hub.client import HubClient
 from .conftest import RATE, Proxy
 
 SLOW = 120_000  # milliseconds: the first run loads the model on a busy machine
-LIVE = """async (frame) => {
-  const address = new URL("ws/process_video", location.href);
-  address.protocol = "wss:";
-  const socket = new WebSocket(address);
-  return await new Promise((resolve, reject) => {
-    socket.onopen = () => socket.send(JSON.stringify({ image_b64: frame }));
-    socket.onmessage = (event) => { resolve(event.data); socket.close(); };
-    socket.onclose = (event) => reject(new Error(`closed: ${event.code}`));
-  });
-}"""
 
 
 def noise(width: int, height: int, kind: str = "PNG") -> bytes:
@@ -38,6 +29,9 @@ def noise(width: int, height: int, kind: str = "PNG") -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind)
     return file.getvalue()
+
+
+SMALL: FilePayload = {"name": "small.png", "mimeType": "image/png", "buffer": noise(160, 120)}
 
 
 def frame_url() -> str:
@@ -50,23 +44,29 @@ def assert_frame(answer: str) -> None:
         assert frame.size == (128, 128)
 
 
-def test_the_page_restores_an_example(proxy: Proxy, visitor: BrowserContext, complaints: list[str]) -> None:
+def test_the_page_restores_photos_and_the_camera(proxy: Proxy, visitor: BrowserContext, complaints: list[str]) -> None:
     """All that it asks for lies below the sub-path, as the fixture sees to."""
     page = visitor.new_page()
     page.goto(f"{proxy.address}/")
-    page.click("[data-example=still-life]")
-    run = page.locator("#photo-run")
-    if run.is_visible():
-        run.click()
+    page.set_input_files("#photo-picker .hub-picker-input", SMALL)
+    expect(page.locator("#photo-picker .hub-picker-name")).to_have_text("small.png")
+    page.click("#photo-run")
     download = page.locator("#photo-download .hub-download")
     expect(download).to_be_visible(timeout=SLOW)
 
     file = page.request.get(f"{proxy.address}/{download.get_attribute('href')}")
     assert file.ok
     with Image.open(io.BytesIO(file.body())) as restored:
-        assert restored.width > 128
+        assert restored.size == (160, 120)
 
-    assert_frame(page.evaluate(LIVE, frame_url()))
+    sockets: list[str] = []
+    page.on("websocket", lambda opened: sockets.append(opened.url))
+    visitor.grant_permissions(["camera"], origin=proxy.origin)
+    page.get_by_role("tab", name="Live").click()
+    page.get_by_role("button", name="Start camera").click()
+    expect(page.locator("[data-figure=rate]")).to_have_text(re.compile(r"^\d+\.\d$"), timeout=SLOW)
+    assert sockets == [f"{proxy.address.replace('https', 'wss', 1)}/ws/process_video"]
+    page.get_by_role("tab", name="Photo").click()
     page.close()
 
     again = visitor.new_page()
@@ -82,8 +82,9 @@ def test_the_page_in_a_frame_of_another_site(proxy: Proxy, visitor: BrowserConte
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.set_content(f'<iframe src="{proxy.address}/" width="1200" height="800"></iframe>')
     frame = page.frame_locator("iframe")
-    frame.locator("[data-example=still-life]").click()
-    expect(frame.locator("#photo-picker .hub-picker-name")).not_to_be_empty()
+    expect(frame.locator("[data-example=still-life] img")).to_be_visible()
+    frame.locator("#photo-picker .hub-picker-input").set_input_files(SMALL)
+    expect(frame.locator("#photo-picker .hub-picker-name")).to_have_text("small.png")
     assert errors == []
     page.close()
 

@@ -32,6 +32,8 @@ TASKS = {
     "read": "hub.media.video.reading",
     "encode": "hub.media.video.encoding",
     "join": "hub.media.video.joining",
+    "clean": "hub.media.video.cleaning",
+    "weigh": "hub.media.video.weighing",
 }
 
 

@@ -33,8 +33,7 @@ function send(file, progress) {
     request.upload.addEventListener("progress", (event) => {
       if (event.lengthComputable) progress(Math.floor((100 * event.loaded) / event.total));
     });
-    const refused = () => reject(request.response?.detail); // What the hub says, such as how long to wait.
-    request.addEventListener("load", () => (request.status === 200 ? resolve(request.response[0]) : refused()));
+    request.addEventListener("load", () => (request.status === 200 ? resolve(request.response[0]) : reject(refusal(request))));
     for (const end of ["error", "abort", "timeout"]) request.addEventListener(end, () => reject());
     request.responseType = "json";
     request.open("POST", "gradio_api/upload");
@@ -43,6 +42,15 @@ function send(file, progress) {
   });
 }
 
+// Why the hub takes no file, in the page's words; in the hub's own where the page has none.
+function refusal(request) {
+  const seconds = Number(request.getResponseHeader("Retry-After"));
+  const wait = fill(seconds < 60 ? props.text_seconds : props.text_minutes, { seconds, minutes: Math.ceil(seconds / 60) });
+  const words = props.refusals[request.response?.code];
+  return words ? fill(words, { wait, max_megabytes: props.max_upload_mb }) : request.response?.detail;
+}
+
+const decimal = new Intl.NumberFormat(props.language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const fill = (words, values) => words.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const held = () => props.value?.photos?.length ?? (props.value?.name ? 1 : 0);
 
@@ -119,7 +127,7 @@ async function sendOne(file, number, how, mine) {
   if (megabytes > props.max_upload_mb) {
     return refuse(fill(props.text_too_large, { size: Math.ceil(megabytes), max_upload_mb: props.max_upload_mb }));
   }
-  const facts = { number, total, name: file.name, size: megabytes < 0.1 ? "<0.1" : megabytes.toFixed(1) };
+  const facts = { number, total, name: file.name, size: `${megabytes < 0.1 ? "<" : ""}${decimal.format(Math.max(0.1, megabytes))}` };
   showBusy(fill(total > 1 ? props.text_uploading_many : props.text_uploading, facts));
   try {
     const path = await send(file, (percent) => {

@@ -85,7 +85,12 @@ function step(direction) {
   seek(middle + direction * frame());
 }
 
-const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
+const tenths = new Intl.NumberFormat(document.documentElement.lang || undefined, {
+  minimumIntegerDigits: 2,
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 1,
+});
+const clock = (seconds) => `${Math.floor(seconds / 60)}:${tenths.format(seconds % 60)}`;
 
 function show() {
   const now = Math.min(target ?? after.currentTime, length());

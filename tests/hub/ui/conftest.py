@@ -1,18 +1,24 @@
 """A real browser, Debian's Chromium driven by Playwright, that reports what a page asks for and complains about.
 
-Also a clip to restore.
+Also clips to restore.
 """
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
+import cv2
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+
+from hub.ui import scenes
+from hub.ui.examples import camera_noise, to_srgb
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
@@ -52,6 +58,25 @@ def noisy_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
             frame.sample_rate, frame.pts = 48_000, begin
             container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
+    return path
+
+
+@pytest.fixture(scope="session")
+def night_walk(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+    """A slow pan over a street at night, as a camera sees it in too little light: 2 seconds, H.264 with sound."""
+    width, height = (480, 270) if pytestconfig.getoption("screenshots") else (256, 144)
+    path = tmp_path_factory.mktemp("clip") / "night-walk.mp4"
+    scene = cv2.resize(scenes.night_street(), (width * 3 // 2, width), interpolation=cv2.INTER_AREA)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    command += ["-s", f"{width}x{height}", "-r", str(RATE), "-i", "-", "-f", "lavfi", "-i", "sine=220", "-shortest"]
+    command += ["-c:v", "libx264", "-preset", "veryfast", "-crf", "12", "-pix_fmt", "yuv420p", "-c:a", "aac", str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as encoder:
+        assert encoder.stdin is not None
+        for number in range(FRAMES):
+            left, top = round(number / FRAMES * width / 2), round(number / FRAMES * (width - height))
+            frame = camera_noise(scene[top : top + height, left : left + width], 60.0, 0.012, seed=number)
+            encoder.stdin.write(to_srgb(frame).tobytes())
+    assert encoder.returncode == 0
     return path
 
 

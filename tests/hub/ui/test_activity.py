@@ -13,7 +13,7 @@ import pytest
 from hub.access import PAGE_OWNER
 from hub.errors import Busy, NotFound
 from hub.jobs.model import Job, Kind, Status
-from hub.service import Hub, PhotoOptions
+from hub.service import Hub, PhotoOptions, VideoOptions
 from hub.ui.activity import PAGE, ActivityTab
 from hub.ui.cache import PageCache
 from hub.ui.language import say
@@ -88,6 +88,40 @@ def test_a_photo_from_sending_to_showing(hub: Hub, tab: ActivityTab, visitor: st
     assert updates[tab._tabs].selected == photo.name
     assert updates[photo.job] == {"id": sent.id}
     assert "beach &amp; sun.png" in updates[photo.stage]
+
+
+def test_a_clip_is_shown_in_the_tab_of_clips(hub: Hub, tab: ActivityTab, visitor: str, noisy_clip: Path) -> None:
+    with noisy_clip.open("rb") as stream:
+        options = VideoOptions(display=True)
+        job = hub.submit_video(stream, "boat & sea.mp4", options, owner=owner_of(hub, visitor))
+    video = tab._opens[Kind.VIDEO]
+    running = tab._open(visitor, event(id=job.id))
+    assert running[tab._tabs].selected == video.name
+    assert running[video.timer].active
+
+    assert hub.manager.wait(job.id, SECONDS).job.status is Status.COMPLETED
+    [row] = look(tab, visitor)["rows"]
+    assert 'data-do="show"' in row["html"]
+    updates = tab._open(visitor, event(id=job.id))
+
+    assert updates[tab._tabs].selected == video.name
+    assert updates[video.job] == {"id": job.id}
+    assert not updates[video.timer].active
+    assert "boat &amp; sea.mp4" in updates[video.stage]
+    assert updates[video.result].visible
+    assert updates[video.player]["before"].startswith(f"clips/{job.id}/before.mp4")
+    assert updates.keys() <= {tab._tabs, tab.jobs, *video.watched}
+    assert tab._opens[Kind.IMAGE].job not in updates
+
+
+def test_what_was_deleted_meanwhile_is_not_shown(hub: Hub, tab: ActivityTab, visitor: str, sent: Job) -> None:
+    hub.manager.delete(sent.id)
+
+    updates = tab._open(visitor, event(id=sent.id))
+
+    assert list(updates) == [tab.jobs]
+    acted = updates[tab.jobs]["acted"]
+    assert (acted["id"], acted["problem"]) == (sent.id, say("error_task_not_found"))
 
 
 def test_nothing_is_told_twice(tab: ActivityTab, visitor: str, hub: Hub) -> None:

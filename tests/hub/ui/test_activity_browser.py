@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from ...conftest import Server
+
 KEY = "the-operators-long-key"
 SLOW = 120_000  # milliseconds: the first run loads torch and the model on a busy machine
 SIDE = 1600  # pixels of a photo that takes long enough to be cancelled
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A hub that has an operator, and a server of weights that does not answer."""
+    settings = {"operator_keys": KEY, "fetch_urls": '["http://127.0.0.1:9/"]'}
+    server = Server(tmp_path_factory.mktemp("activity"), **settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.clear()
 
 
 def restore(page: Page, path: Path) -> None:
@@ -40,14 +53,12 @@ def confirm(page: Page, *, yes: bool) -> None:
 
 
 def test_the_activity_of_a_browser(
-    make_server: Callable[..., Any], open_page: Callable[..., Page], noisy_png: Path, tmp_path: Path
+    server: Server, open_page: Callable[..., Page], noisy_png: Path, tmp_path: Path
 ) -> None:
     """Restored, found again after reload and restart, shown, cancelled and deleted; also on a phone."""
     large = tmp_path / "large.png"
     noise = np.random.default_rng(0).normal(128, 30, (SIDE, SIDE, 3)).clip(0, 255).astype(np.uint8)
     Image.fromarray(noise).save(large, compress_level=1)
-    server = make_server(operator_keys=KEY, fetch_urls='["http://127.0.0.1:9/"]')
-    server.start()
     page = open_page(server.address, quiet=False)  # The server is killed on the way.
     page.click("[data-tab-id=activity]")
     expect(page.locator("#activity-jobs [data-empty]")).to_be_visible()
@@ -92,18 +103,9 @@ def test_the_activity_of_a_browser(
     assert not [path for path in server.results_dir.rglob("*.png") if path.is_file()]
 
 
-@pytest.fixture
-def machine(make_server: Callable[..., Any], open_page: Callable[..., Page]) -> Page:
-    """The Activity tab of a hub that has an operator, and a server of weights that does not answer."""
-    server = make_server(operator_keys=KEY, fetch_urls='["http://127.0.0.1:9/"]')
-    server.start()
+def test_the_operator_and_the_models(server: Server, open_page: Callable[..., Page]) -> None:
     page = open_page(server.address)
     page.click("[data-tab-id=activity]")
-    return page
-
-
-def test_the_operator_and_the_models(machine: Page) -> None:
-    page = machine
     install = page.locator("[data-id=denoise_b] [data-do=install]")
     expect(install).to_be_disabled()
     page.get_by_label("Operator's key").fill("not-the-operators-key")

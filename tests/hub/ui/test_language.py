@@ -27,6 +27,9 @@ FAMILIES = (
     "model_limits_",
     "model_source_",
     "precision_",
+    "note_",
+    "reason_",
+    "stream_",
 )
 
 

@@ -21,7 +21,7 @@ from hub.settings import Settings
 from hub.ui.cache import PageCache
 from hub.ui.language import say
 from hub.ui.machine import MachinePanel
-from hub.ui.machine_facts import Rights, cleared_words, model_line
+from hub.ui.machine_facts import cleared_words, model_line
 from hub.ui.visitors import owner_of, visitor_state
 
 KEY, OTHER_KEY = "the-operators-long-key", "alices-key-long-enough"
@@ -117,7 +117,9 @@ def test_the_operators_key_unlocks_what_is_his(operated: MachinePanel) -> None:
     assert told["locked"]
     assert not told["operator"]
     assert "disabled" in line(told, "denoise_b")
-    assert problem_of(act(operated, "install", "denoise_b")) == say("error_operators_only")
+    assert "disabled" in told["parts"]["cache"]
+    for do, name in (("install", "denoise_b"), ("load", "denoise_16"), ("unload", "denoise_16"), ("clear", "")):
+        assert problem_of(act(operated, do, name)) == say("error_operators_only")
     assert problem_of(act(operated, "unlock")) == say("error_operators_only")
     wrong = act(operated, "unlock", key="not-the-operators-key")
     assert problem_of(wrong) == say("error_wrong_key")
@@ -129,6 +131,9 @@ def test_the_operators_key_unlocks_what_is_his(operated: MachinePanel) -> None:
     assert unlocked["operator"]
     assert problem_of(unlocked) == ""
     assert "disabled" not in line(unlocked, "denoise_b")
+    assert "disabled" not in unlocked["parts"]["cache"]
+    assert problem_of(act(operated, "load", "denoise_16", key=KEY)) == ""
+    assert problem_of(act(operated, "clear", key=KEY)) == ""
     assert look(operated, key=KEY)["operator"]
     visitor = "the word of a browser"
     assert problem_of(act(operated, "install", "denoise_b", visitor, key=KEY)) == ""
@@ -177,7 +182,7 @@ def test_a_download_under_way_shows_and_can_be_stopped_by_its_owner(hub: Hub) ->
     )
     view = JobView(job, 42, "Downloading X: 80 of 200 MB", details={"bytes_done": 80_000_000})
 
-    own, other = (model_line(entry, held, view, owner, Rights()) for owner in ("mine", "another"))
+    own, other = (model_line(entry, held, view, owner, "") for owner in ("mine", "another"))
     assert "width:42%" in own["live"]
     assert "80 of 200 MB" in own["live"]
     assert 'data-do="cancel"' in own["html"]

@@ -61,7 +61,8 @@ def test_a_finished_clip_tells_its_facts() -> None:
     result = {"width": 768, "height": 432, "frames": 754, "codec": "h265", "bytes": 5_300_000, "seconds": 725.0}
     shown = stage.finished(view(Status.COMPLETED, job={"result": {**result, "notes": ["Deinterlaced."]}}), {})
 
-    assert "768 \u00d7 432 · 754 frames · H.265 · 5.3 MB · restored in 12 min" in shown
+    told = shown.replace("\N{NO-BREAK SPACE}", " ")
+    assert "768 \u00d7 432 · 754 frames · H.265 · 5.3 MB · restored in 12 min" in told
     assert "<li>Deinterlaced.</li>" in shown
 
 
@@ -98,7 +99,7 @@ def test_a_finished_job_tells_its_facts() -> None:
     result = {"width": 4000, "height": 3000, "model": "denoise_16", "seconds": 12.3, "notes": ["First of 3 frames."]}
     shown = stage.finished(view(Status.COMPLETED, job={"result": result}), {"denoise_16": "Uformer-16"})
 
-    assert "4000 \u00d7 3000 · Uformer-16 · restored in 12 s" in shown
+    assert "4000 \u00d7 3000\N{NO-BREAK SPACE}· Uformer-16\N{NO-BREAK SPACE}· restored in 12 s" in shown
     assert "<li>First of 3 frames.</li>" in shown
 
 

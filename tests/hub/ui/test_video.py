@@ -18,7 +18,7 @@ from hub.service import Hub, VideoOptions
 from hub.ui.cache import PageCache
 from hub.ui.clips import clip_route
 from hub.ui.forecast import after_frame, before_frame
-from hub.ui.language import say
+from hub.ui.language import say, speaking
 from hub.ui.video import Updates, VideoTab
 from hub.ui.visitors import visitor_state
 
@@ -113,6 +113,22 @@ def test_the_shown_frame_begins_or_ends_the_part(clip: dict[str, Any]) -> None:
     assert after_frame(clip, 99.0) == "0:02"
 
 
+@pytest.mark.parametrize(("language", "end"), [("en", "0:01.08"), ("de", "0:01,08")])
+def test_what_the_buttons_choose_is_what_runs(
+    hub: Hub, tab: VideoTab, clip: dict[str, Any], language: str, end: str
+) -> None:
+    with speaking(language):
+        chosen = values(tab, clip, start=before_frame(clip, 0.5), end=after_frame(clip, 1.0))
+        assert chosen[tab.settings.range[1]] == end
+        told, *_ = tab._forecast(chosen)
+        job_id = tab._run(chosen)[tab.job]["id"]
+
+    spec = hub.view(job_id).job.spec
+    hub.cancel(job_id)
+    assert html.escape(end) in told[tab.trim.range]
+    assert (spec["start"], spec["end"]) == (0.5, 1.08)
+
+
 def test_time_and_size_are_told_beforehand(tab: VideoTab, clip: dict[str, Any]) -> None:
     at_once, told = tab._forecast(values(tab, clip, end="1"))
 
@@ -144,10 +160,10 @@ def test_without_a_clip_nothing_is_told(tab: VideoTab) -> None:
 def test_one_frame_is_restored_before_the_long_run(tab: VideoTab, clip: dict[str, Any]) -> None:
     first, last = tab._preview(values(tab, clip))
 
-    assert "1.00 s" in first[tab.preview_stage]
+    assert "1.00 s" in first[tab.preview._stage]
     assert not first[tab.look].interactive
     assert last[tab.look].interactive
-    shown = last[tab.compare]
+    shown = last[tab.preview._compare]
     before, after = (cv2.imread(shown[side].removeprefix("gradio_api/file=")) for side in ("before", "after"))
     assert before.shape == after.shape == (96, 128, 3)
     assert before.mean() == pytest.approx(24 + 8 * 12, abs=4)
@@ -251,7 +267,7 @@ def test_a_finished_clip_can_be_played_and_fetched(hub: Hub, tab: VideoTab, fini
     updates = tab._open(finished, "denoise", None)
     job = hub.view(finished["id"]).job
 
-    assert "24 frames · H.264" in updates[tab.stage]
+    assert "24 frames\N{NO-BREAK SPACE}· H.264" in updates[tab.stage]
     assert 'download="noisy-restored.mp4"' in updates[tab.download]
     player = updates[tab.player]
     assert player == {

@@ -111,6 +111,34 @@ def check_phone(page: Page) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+def check_trim(page: Page) -> None:
+    """The shown frame becomes the first or the last one, a part without any is refused, and one button undoes it."""
+    chosen = page.locator("#video-range")
+    shown = page.locator("#video-second input[type=number]")
+    for second, button, words in (
+        ("0.5", "#video-start-here", "0:00.50"),
+        ("1", "#video-end-here", "0:01.08"),
+        ("1.5", "#video-start-here", "Nothing is left"),
+    ):
+        shown.fill(second)
+        shown.press("Enter")
+        page.click(button)
+        expect(chosen).to_contain_text(words)
+    page.click("#video-whole")
+    expect(chosen).to_contain_text("The whole clip")
+    expect(page.locator("#video-forecast")).to_contain_text("The result has", timeout=SLOW)
+
+
+def check_activity(page: Page) -> None:
+    """Chosen from the list of all that was sent, it is seen again on its own tab."""
+    page.get_by_role("tab", name="Activity").click()
+    lines = page.locator("#activity-jobs .hub-entry")
+    expect(lines).to_have_count(2)
+    lines.filter(has_text="Done").locator("[data-do=show]").click()
+    expect(page.locator("#video-download .hub-download")).to_be_visible()
+    page.wait_for_function(f"() => ({CLIPS})().every((clip) => clip.ready === 4 && clip.width === 128)")
+
+
 def packets(path: Path, kind: str) -> list[bytes]:
     with av.open(str(path)) as container:
         return [bytes(packet) for packet in container.demux(container.streams.get({kind: 0})) if packet.size]
@@ -174,6 +202,8 @@ def test_a_clip_from_choosing_to_downloading(
     assert np.std(pictures_saved[12]) < 5
 
     choose(page, noisy_clip)
+    check_trim(page)
     page.click("#video-run")
     page.click("#video-cancel")
     expect(page.locator("#video-stage .hub-quiet")).to_contain_text("Cancelled", timeout=SLOW)
+    check_activity(page)
