@@ -17,20 +17,12 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, expect, sync_playwright
 
+from ..browser import CHROMIUM, FLAGS
 from ..conftest import CHECKOUT, Server
 
 GUIDE = (CHECKOUT / "docs" / "hosting.md").read_text(encoding="utf-8")
 RATE = 240
 """Requests per minute and address: enough for all tests together, from one."""
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--no-first-run",
-    "--use-fake-device-for-media-stream",  # A camera that shows a clock; a page gets it once a test grants that.
-]
 
 
 def block(language: str) -> str:

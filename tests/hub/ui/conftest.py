@@ -20,15 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 from hub.ui import scenes
 from hub.ui.examples import camera_noise, to_srgb
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--no-first-run",
-    "--use-fake-device-for-media-stream",  # A camera that shows a clock; a page gets it once a test grants that.
-]
+from ...browser import CHROMIUM, FLAGS
 
 MILLISECONDS = 60_000  # For whatever a page does at once, on a machine that is busy with something else.
 expect.set_options(timeout=MILLISECONDS)

@@ -437,7 +437,9 @@ def test_the_work_goes_on_without_the_page(
     page.click("#photo-run")
     expect(page.locator("#photo-stage h3")).to_have_text(noisy_png.name)
     page.set_input_files("#photo-picker .hub-picker-input", noisy_png)
-    expect(page.locator("#photo-picker .hub-alert")).to_contain_text("At most 3 per 1 hour are answered; please try")
+    expect(page.locator("#photo-picker .hub-alert")).to_contain_text(
+        "more than is answered in so short a time. Please try"
+    )
     server.kill()
     server.start()
     expect(page.locator("#photo-download .hub-download")).to_be_visible(timeout=SLOW)
