@@ -239,7 +239,8 @@ class Hub:
     def estimate_video(self, path: Path, options: VideoOptions) -> Estimate:
         """How long `submit_video` with this clip and these options would work, and how large its result would be.
 
-        Takes about a second. Raises HubError for what could not be restored with these options.
+        Takes seconds, and longer where other clips are being estimated. Raises HubError for what could not be
+        restored with these options.
         """
         entry = self.catalog.resolve(options.task_type, options.model_name)
         return self._estimator.estimate(path, self.clips.probe(path), replace(options, model_name=entry.name))

@@ -103,12 +103,13 @@ def open_files(process: int, folder: Path) -> set[str]:
 
 def kill_children(server: Any, module: str, reading: Path | None = None) -> int:
     """SIGKILL to the server's children that run `module`, and have a file below `reading` open; returns how many."""
-    killed = 0
+    killed = []
     for child in psutil.Process(server.process.pid).children(recursive=True):
         try:
             if module in child.cmdline() and (reading is None or open_files(child.pid, reading)):
                 child.kill()
-                killed += 1
+                killed.append(child)
         except (psutil.NoSuchProcess, FileNotFoundError):
             continue
-    return killed
+    psutil.wait_procs(killed, timeout=10)  # Else it might be found, and counted, again.
+    return len(killed)

@@ -34,7 +34,8 @@ SAMPLE_FRAMES = 10
 TURN_SECONDS = 20.0
 """How long a clip waits for its turn, and then how long it may take."""
 _GLANCE_SECONDS = 0.25
-_KEPT_SAMPLES = 4
+_KEPT_SAMPLES = 1  # Some 30 MB, of the clip that somebody is choosing settings for.
+_KEPT_SIZES = 64
 
 _Sample = list[tuple[NDArray[Any], NDArray[Any]]]
 """Frames that follow each other, each as it is and as it may be restored."""
@@ -79,7 +80,7 @@ class Scales:
                     _keep(self._samples, looks, self._take(path, info, options, over), _KEPT_SAMPLES)
                 if wanted not in self._sizes:
                     runs = [[blended(*pair, options.strength) for pair in sample] for sample in self._samples[looks]]
-                    _keep(self._sizes, wanted, self._code(runs, info, options, over), 16 * _KEPT_SAMPLES)
+                    _keep(self._sizes, wanted, self._code(runs, info, options, over), _KEPT_SIZES)
             except Cancelled:
                 return None
             return self._sizes[wanted]

@@ -212,16 +212,13 @@ def test_an_error_between_ends_the_batch_and_harms_no_other(
     np.testing.assert_array_equal(backend.run(tile[None]), expected)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_length_of_strips_makes_no_difference(
-    precision: str, tile: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_length_of_strips_makes_no_difference(tile: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter ones are at the edge of vectors elsewhere: a rounding may differ, but no 8-bit level."""
     results = []
     for numbers in (10**9, 50_000):
         monkeypatch.setattr("uformer.openvino_compiler.STRIP_NUMBERS", numbers)
         backend = open_backend(
-            load_model(WEIGHTS), device="cpu", cpu_backend="openvino", precision=precision, bridge=False
+            load_model(WEIGHTS), device="cpu", cpu_backend="openvino", precision="bfloat16", bridge=False
         )
         give_way(backend, tile[None])
         results.append(backend.run(tile[None], lambda: None))

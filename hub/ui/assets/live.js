@@ -150,7 +150,7 @@ function pause() {
 }
 
 document.addEventListener("visibilitychange", () => {
-  if (!running() || !stream || !element.isConnected) return;
+  if (!running() || !stream || halted || !element.isConnected) return;
   answers = [];
   if (document.hidden) pause();
   else if (socket) {

@@ -93,7 +93,7 @@ def test_what_the_video_tab_works_on_is_counted(hub: Hub, tabs: tuple[PhotoTab, 
 
     assert TOO_OFTEN in pressed(tab._run, values, address="192.0.2.3")[tab.stage]
     *_, shown = pressed(tab._preview, values, address="192.0.2.3")
-    assert TOO_OFTEN in shown[tab.preview_stage]
+    assert TOO_OFTEN in shown[tab.preview._stage]
     with pytest.warns(UserWarning, match=TOO_OFTEN):
         pressed(tab._resume, job, address="192.0.2.3")
 
