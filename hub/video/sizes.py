@@ -73,7 +73,7 @@ class Scales:
         looks = (path, state.st_mtime_ns, options.start, options.end, options.task_type)
         wanted = (looks, options.codec, options.quality, options.strength)
         with self._taking_turns() as over:
-            if over is None:
+            if over is None or over():
                 return self._sizes.get(wanted)
             try:
                 if looks not in self._samples:
