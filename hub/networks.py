@@ -72,10 +72,10 @@ class Networks:
         engine = self._engine  # Without the lock: it is held while PyTorch is imported.
         return None if engine is None else engine.status()
 
-    def pixel_seconds(self, name: str) -> float | None:
+    def pixel_seconds(self, name: str, *, provisional: bool = False) -> float | None:
         """Seconds that a pixel takes with this model, as measured here; None before that. Waits for no load."""
         engine = self._engine  # As in `status`.
-        return None if engine is None else engine.pixel_seconds(name)
+        return None if engine is None else engine.pixel_seconds(name, provisional=provisional)
 
     def problem(self) -> str | None:
         """Why nothing is restored, in words; None if it is, or was not asked for yet."""

@@ -89,7 +89,7 @@ def make_backend(settings: Settings, model: Uformer, *, bridge: bool = True) -> 
             precision=settings.precision,
             cpu_backend=settings.cpu_backend,
             threads=settings.threads,
-            cache_dir=settings.data_dir / "cache",
+            cache_dir=settings.resolved_graphs_dir,
             bridge=bridge,
             begin_thread=step_back,
         )

@@ -32,6 +32,7 @@ def check_start(settings: Settings) -> None:
     """
     _check_folders(settings)
     _check_device(settings)
+    _check_writable(settings.resolved_graphs_dir)
     for name, folder in _folders(settings).items():
         _check_writable(folder)
         free = shutil.disk_usage(folder).free

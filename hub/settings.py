@@ -75,6 +75,11 @@ class Settings(BaseSettings):
         None, description="Finished files. Default: static_results of the checkout, or inside HUB_DATA_DIR when set."
     )
     weights_dir: Path = Field(CHECKOUT / "weights", description="Manifest, shipped models, and your own model files.")
+    graphs_dir: Path | None = Field(
+        None,
+        description="Graphs compiled for this processor; hubs on such machines may share them. "
+        "Default: cache in data_dir.",
+    )
     database_url: str | None = Field(None, description="SQLAlchemy URL of the jobs table. Default: SQLite in data_dir.")
 
     device: str = Field("auto", description="auto, cpu, cuda, or cuda:N.")
@@ -192,6 +197,11 @@ class Settings(BaseSettings):
         if "data_dir" in self.model_fields_set:
             return self.data_dir / "static_results"
         return CHECKOUT / "static_results"
+
+    @property
+    def resolved_graphs_dir(self) -> Path:
+        """Where compiled graphs are kept once the default is worked out."""
+        return self.graphs_dir or self.data_dir / "cache"
 
     @property
     def serves_page(self) -> bool:

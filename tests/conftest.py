@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -24,6 +26,10 @@ from PIL import Image
 from hub.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+# Where all tests of a run, in whatever process, keep compiled graphs, so that each is made once.
+SHARED = "HUB_GRAPHS_DIR"
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ[SHARED] = tempfile.mkdtemp(prefix="graphs-")
 
 LONG_TEST_SECONDS = 7200
 hypothesis_settings.register_profile("long", max_examples=400, deadline=None)
@@ -84,6 +90,11 @@ def pytest_configure(config: pytest.Config) -> None:
         hypothesis_settings.load_profile("long")
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # Not in those that xdist starts.
+        shutil.rmtree(os.environ[SHARED], ignore_errors=True)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest files first; where tests are dealt out file by file, they are dealt in this order."""
     order = {name: place for place, name in enumerate(LONG)}
@@ -96,7 +107,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(autouse=True)
 def _default_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the developer's own HUB_ settings away, so that tests see the defaults."""
-    for name in [name for name in os.environ if name.startswith("HUB_")]:
+    for name in [name for name in os.environ if name.startswith("HUB_") and name != SHARED]:
         monkeypatch.delenv(name)
 
 
@@ -144,7 +155,9 @@ class Server:
         self.results_dir = self.data_dir / "static_results"
         self.address = f"http://127.0.0.1:{self.port}"
         self._log = folder / "server.log"
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+        self._environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("HUB_") or name == SHARED
+        }
         for name, value in {
             "data_dir": str(self.data_dir),
             "port": str(self.port),

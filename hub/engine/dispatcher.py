@@ -103,10 +103,10 @@ class Dispatcher:
         with self._work:
             return self._capacity(kind)
 
-    def pixel_ms(self, model: str) -> float | None:
+    def pixel_ms(self, model: str, *, provisional: bool = False) -> float | None:
         """See BatchSizer.pixel_ms."""
         with self._work:
-            return self._sizer.pixel_ms(model)
+            return self._sizer.pixel_ms(model, provisional=provisional)
 
     def submit(self, tiles: Sequence[Tile]) -> None:
         """Queue tiles of open lanes; raises EngineStopped, or Cancelled if the lane was closed."""

@@ -118,9 +118,12 @@ class Engine:
         """Close the named models; returns (unloaded, skipped because in use). Models not loaded are in neither."""
         return self._pool.unload(names)
 
-    def pixel_seconds(self, model: str) -> float | None:
-        """Seconds that a pixel of the model's tiles takes on this machine; None before that was measured."""
-        milliseconds = self._dispatcher.pixel_ms(model)
+    def pixel_seconds(self, model: str, *, provisional: bool = False) -> float | None:
+        """Seconds that a pixel of the model's tiles takes on this machine; None before that was measured.
+
+        provisional: a first batch, which may have waited for its graph, counts as a measurement too.
+        """
+        milliseconds = self._dispatcher.pixel_ms(model, provisional=provisional)
         return None if milliseconds is None else milliseconds / 1000
 
     def status(self) -> EngineStatus:

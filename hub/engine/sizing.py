@@ -41,12 +41,15 @@ class BatchSizer:
         """Predicted milliseconds per tile of `kind`; None before the first was run."""
         return self._per_tile_ms.get(kind)
 
-    def pixel_ms(self, model: str) -> float | None:
-        """Measured milliseconds per pixel of a model's largest tiles so far; None while only first batches were run."""
+    def pixel_ms(self, model: str, *, provisional: bool = False) -> float | None:
+        """Measured milliseconds per pixel of a model's largest tiles so far; None while only first batches were run.
+
+        provisional: these count too, though some of their time may have gone into making a graph.
+        """
         known = {
             (kind.height * kind.width): milliseconds
             for kind, milliseconds in self._per_tile_ms.items()
-            if kind.model == model and kind not in self._provisional
+            if kind.model == model and (provisional or kind not in self._provisional)
         }
         return known[max(known)] / max(known) if known else None
 

@@ -10,7 +10,7 @@ import gradio as gr
 from hub.errors import InvalidInput
 from hub.service import CODECS, VideoOptions
 from hub.ui.language import say
-from hub.ui.widgets import strength_slider
+from hub.ui.widgets import number_of, strength_slider
 
 _QUALITIES = 51  # The scale of H.264 and H.265; that of AV1 and VP9 goes on, to where nobody wants to be.
 _WITHOUT_QUALITY = frozenset({"prores", "lossless"})
@@ -77,13 +77,13 @@ class ClipSettings:
         self.codec.change(_quality_of, self.codec, self.quality, **event)
 
     def options(self, values: dict[Any, Any]) -> VideoOptions:
-        """The options of a clip that the page shows, by the widgets' values. Raises InvalidInput for no time."""
+        """The options of a clip that the page shows, by the widgets' values. Raises InvalidInput."""
         return VideoOptions(
             task_type=values[self._task],
             model_name=values[self._model],
-            strength=float(values[self.strength]),
+            strength=number_of(self.strength, values),
             codec=values[self.codec],
-            quality=int(values[self.quality]),
+            quality=int(number_of(self.quality, values)),
             temporal=bool(values[self.temporal]),
             start=seconds_of(values[self.start]),
             end=seconds_of(values[self.end]),

@@ -32,15 +32,15 @@ class TrimButtons:
         self.clear.click(_whole, None, [start, end], **event)
 
 
-def before_frame(clip: Any, seconds: float) -> str:
+def before_frame(clip: Any, seconds: float | None) -> str:
     """When the frame that is shown at a second of a picked clip begins."""
-    return clock(Span(**clip["span"]).clamp(float(seconds)))
+    return clock(Span(**clip["span"]).clamp(seconds))
 
 
-def after_frame(clip: Any, seconds: float) -> str:
+def after_frame(clip: Any, seconds: float | None) -> str:
     """When it ends."""
     span = Span(**clip["span"])
-    return clock(span.clamp(float(seconds)) + span.step)
+    return clock(span.clamp(seconds) + span.step)
 
 
 def _whole() -> tuple[str, str]:

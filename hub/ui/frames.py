@@ -46,8 +46,10 @@ class Span:
         """The second of a frame that shows what the clip is about."""
         return round(self.first + min((self.last - self.first) / 10, _OPENING_SECONDS), 2)
 
-    def clamp(self, seconds: float) -> float:
-        """The nearest time that the clip has."""
+    def clamp(self, seconds: float | None) -> float:
+        """The nearest time that the clip has; None, of an emptied field, is `telling`."""
+        if seconds is None:
+            return self.telling
         return min(max(seconds, self.first), self.last)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,20 @@ class PartPreview(PreviewCard):
         super().__init__(hub, cache, "photo-preview", "photo-preview-compare")
 
     def restore(
-        self, path: Path, left: float, top: float, options: PhotoOptions, request: gr.Request | None
+        self,
+        path: Path,
+        left: float,
+        top: float,
+        choose: Callable[[], PhotoOptions],
+        request: gr.Request | None,
     ) -> Iterator[Updates]:
-        """Restore the part near a place, in the photo's pixels, and show it; says at once that it is being done."""
+        """Restore the part near a place, in the photo's pixels, and show it; says at once that it is being done.
+
+        choose: returns the options, or raises InvalidInput.
+        """
 
         def make() -> tuple[str, Any]:
+            options = choose()
             check_rate(self._hub, request)
             before, after, region = self._hub.display.preview_region(path, left, top, options)
             pair = self._cache.new_file("before.png"), self._cache.new_file("after.png")

@@ -23,14 +23,14 @@ from hub.ui.language import say
 from hub.ui.part import PartPreview
 from hub.ui.picker import example_gallery, photo_picker
 from hub.ui.problems import explain
-from hub.ui.selection import MOST, errors_of, holding, photos_of
+from hub.ui.selection import MOST, errors_of, holding, photos_of, without
 from hub.ui.snippet import calls, snippet
 from hub.ui.sources import PhotoSources
 from hub.ui.strip import Entry, entries_of
 from hub.ui.tab import BOUNDED, QUIET, JobTab, Updates
 from hub.ui.viewer import compared, viewer
 from hub.ui.visitors import check_rate, owner_of
-from hub.ui.widgets import strength_slider
+from hub.ui.widgets import number_of, strength_slider
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +69,11 @@ class PhotoTab(JobTab):
                 with gr.Column(elem_classes="hub-card"):
                     gr.HTML(f"<h2>{say('settings_title')}</h2>", apply_default_css=False)
                     self._build_choice()
-                    self.patches = gr.Checkbox(
-                        True, label=say("patch_label"), info=say("patch_info"), elem_id="photo-patches"
-                    )
                     self.strength = strength_slider(say("strength_label"), say("strength_info"), "photo-strength")
+                    with gr.Accordion(say("more_options"), open=False, elem_id="photo-more", elem_classes="hub-more"):
+                        self.patches = gr.Checkbox(
+                            True, label=say("patch_label"), info=say("patch_info"), elem_id="photo-patches"
+                        )
                     self._build_run()
             with gr.Column(scale=7, min_width=280, elem_classes="hub-main", elem_id="photo-main"):
                 self.part = PartPreview(self._hub, self._cache)
@@ -143,12 +144,11 @@ class PhotoTab(JobTab):
             photos.append(photo)
         else:
             errors.append(f"{name}: {photo}" if getattr(event, "of", 1) > 1 or photos else photo)
-        return {self.picker: holding(photos, *errors), **self.part.hidden}
+        return {self.picker: holding(photos, *errors, answers=getattr(event, "asked", None)), **self.part.hidden}
 
     def _remove(self, held: Any, event: gr.EventData) -> Updates:
-        place = getattr(event, "place", None)
-        left = [photo for at, photo in enumerate(photos_of(held)) if place is not None and at != place]
-        return {self.picker: holding(left), **self.part.hidden}
+        left = without(photos_of(held), getattr(event, "photo", None))
+        return {self.picker: holding(left, answers=getattr(event, "asked", None)), **self.part.hidden}
 
     def _try_example(
         self, values: dict[Any, Any], event: gr.EventData, request: gr.Request | None = None
@@ -216,16 +216,17 @@ class PhotoTab(JobTab):
 
     def _submission(self, photo: dict[str, Any], values: dict[Any, Any]) -> Callable[[BinaryIO], Job]:
         """What submits a photo, given its bytes."""
-        options = self._options(values)
-        owner = owner_of(self._hub, values[self.visitor])
-        return lambda stream: self._hub.submit_photo(stream, photo["name"], options, owner=owner)
+        return lambda stream: self._hub.submit_photo(
+            stream, photo["name"], self._options(values), owner=owner_of(self._hub, values[self.visitor])
+        )
 
     def _options(self, values: dict[Any, Any]) -> PhotoOptions:
+        """By the page's values. Raises InvalidInput."""
         return PhotoOptions(
             task_type=values[self.task],
             model_name=values[self.model],
             use_patch_processing=bool(values[self.patches]),
-            strength=float(values[self.strength]),
+            strength=number_of(self.strength, values),
             display=True,
         )
 
@@ -239,7 +240,7 @@ class PhotoTab(JobTab):
             yield {self.picker: holding([], path)}
             return
         left, top = (float(getattr(event, side, 0)) for side in ("left", "top"))
-        yield from self.part.restore(path, left, top, self._options(values), request)
+        yield from self.part.restore(path, left, top, lambda: self._options(values), request)
 
     def _choose(self, batch: Any, event: gr.EventData) -> Updates:
         """Show another photo of the batch on the stage."""
@@ -262,9 +263,11 @@ class PhotoTab(JobTab):
     def _idle(self, words: str) -> Updates:
         return {**super()._idle(words), self.finish: gr.Column(visible=False)}
 
-    def _reblend(self, job: Any, strength: float) -> Updates:
+    def _reblend(self, job: Any, strength: float | None) -> Updates:
+        if strength is None:  # The field was emptied, to write another number there.
+            return {self.stage: gr.skip()}
         try:
-            view = self._hub.display.reblend(self._id_of(job), float(strength))
+            view = self._hub.display.reblend(self._id_of(job), strength)
             updates = self._finished(view)
             shown = {widget: updates[widget] for widget in (self.compare, self.download, self.snippet)}
             return {self.stage: stage.finished(view, models.model_names(self._hub.catalog)), **shown}

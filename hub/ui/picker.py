@@ -60,7 +60,7 @@ class _Words:
 def photo_picker(max_upload_mb: int) -> gr.HTML:
     """The drop zone for photos, several of which may be chosen; see `_picker`.
 
-    Its value is what `holding` returns. Beside `upload` it has the events `remove` (with the `place` of a photo, or
+    Its value is what `holding` returns. Beside `upload` it has the events `remove` (with the preview of a `photo`, or
     None for all) and `preview` (with the `left` and `top` of a part in the photo's pixels).
     """
     words = _Words(
@@ -118,9 +118,9 @@ def picked(name: str, caption: str, alt: str, picture: Path, **source: Any) -> d
     }
 
 
-def refused(message: str) -> dict[str, Any]:
-    """The picker's value without a file, and with an error below."""
-    return holding([], message)
+def refused(message: str, answers: Any = None) -> dict[str, Any]:
+    """The picker's value without a file, and with an error below; see `holding`."""
+    return holding([], message, answers=answers)
 
 
 def example_gallery(examples: Sequence[Example]) -> gr.HTML:
@@ -140,7 +140,10 @@ def example_gallery(examples: Sequence[Example]) -> gr.HTML:
 
 
 def _picker(elem_id: str, words: _Words, icon: str, accept: str, max_upload_mb: int, **more: Any) -> gr.HTML:
-    """A drop zone. Its value is a dict (see `picked`) or None; `upload` events carry `path` and `name`.
+    """A drop zone. Its value is a dict (see `picked`) or None.
+
+    `upload` events carry `path` and `name`. They and `remove` carry the number that they are `asked` by: the browser
+    waits for the value that `answers` it.
 
     more: `many`, how many files it takes (0: one alone, which each new one replaces), and the words that go with that.
     Of many, each `upload` also tells whether to `add` to what is there, and which is the `first` of those just chosen.

@@ -23,16 +23,24 @@ def photos_of(value: Any) -> list[dict[str, Any]]:
     return [photo for photo in photos if isinstance(photo, dict) and photo.get("name")][:MOST]
 
 
-def holding(photos: Sequence[dict[str, Any]], *errors: str) -> dict[str, Any]:
-    """The picker's value for these photos, with errors (plain words) below."""
+def holding(photos: Sequence[dict[str, Any]], *errors: str, answers: Any = None) -> dict[str, Any]:
+    """The picker's value for these photos, with errors (plain words) below.
+
+    answers: the number of the change that it answers, which the browser gave; None if it did not ask for one.
+    """
     # No two values are alike: the browser waits to be told of each.
-    said = {"errors": list(errors), "error": "<br>".join(map(html.escape, errors)), "turn": secrets.token_hex(4)}
+    said = {
+        "errors": list(errors),
+        "error": "<br>".join(map(html.escape, errors)),
+        "turn": secrets.token_hex(4),
+        "answers": answers,
+    }
     if not photos:
         return said
     if len(photos) == 1:
         return {**photos[0], **said}
     title = html.escape(say("picker_count", count=len(photos)))
-    items = "".join(_item(place, photo) for place, photo in enumerate(photos))
+    items = "".join(map(_item, photos))
     return {"photos": list(photos), "count": title, "list": items, **said}
 
 
@@ -42,14 +50,19 @@ def errors_of(value: Any) -> list[str]:
     return [str(error) for error in errors] if isinstance(errors, list) else []
 
 
-def _item(place: int, photo: dict[str, Any]) -> str:
+def without(photos: Sequence[dict[str, Any]], one: Any) -> list[dict[str, Any]]:
+    """The photos but one, which its preview tells from all others; none of them where `one` is None."""
+    return [] if one is None else [photo for photo in photos if photo.get("preview") != one]
+
+
+def _item(photo: dict[str, Any]) -> str:
     """A small picture with its name, and a button that takes it out; HTML."""
     remove = html.escape(say("picker_remove", name=photo["name"]))
     # The picker runs what stands in `${...}` once; what that inserts is never run.
     return (
         f'<li><img src="{html.escape(photo["preview"])}" alt="" loading="lazy">'
         f'<span title="{photo["shown"]}">{photo["shown"]}</span>'
-        f'<button type="button" data-remove="{place}" aria-label="{remove}" title="{remove}">'
+        f'<button type="button" data-remove="{html.escape(photo["preview"])}" aria-label="{remove}" title="{remove}">'
         '<svg viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d="M7 7l10 10M17 7L7 17"/></svg>'
         "</button></li>"
     )

@@ -62,7 +62,8 @@ def _curl(filename: str, fields: dict[str, Any], target: str, *, key: bool) -> s
 
 def _python(job: Job, options: PhotoOptions, model: str | None, strength: float, key: bool) -> str:
     """A program that uses the hub's own client."""
-    begin = "import os\n\n" if key else ""
+    begin = "# hub.client comes with the hub: run this in its folder, or name that in PYTHONPATH.\n"
+    begin += "import os\n\n" if key else ""
     access = ', api_key=os.environ["HUB_API_KEY"]' if key else ""
     lines = [
         f"{begin}from hub.client import HubClient",

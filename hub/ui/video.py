@@ -24,6 +24,7 @@ from hub.ui.language import say
 from hub.ui.picker import clip_picker, picked, refused
 from hub.ui.player import clip_player, playing
 from hub.ui.problems import explain, explain_job
+from hub.ui.selection import holding
 from hub.ui.tab import BOUNDED, QUIET, JobTab, Updates
 from hub.ui.visitors import check_rate, owner_of
 
@@ -51,6 +52,7 @@ class VideoTab(JobTab):
         with gr.Column(elem_classes="hub-card"):
             gr.HTML(f"<h2>{say('clip_picker_label')}</h2>", apply_default_css=False)
             self.picker = clip_picker(self._hub.settings.max_upload_mb)
+            self.opened = gr.State(None)  # The clip's file: it changes with the clip, but not with the frame shown.
             with gr.Column(visible=False, elem_classes="hub-frame", elem_id="video-frame") as self.chooser:
                 self.second = gr.Slider(
                     0.0,
@@ -102,23 +104,24 @@ class VideoTab(JobTab):
             "inputs": choices,
             "outputs": [self.trim.range, self.forecast],
             "preprocess": False,
+            "trigger_mode": "always_last",
             **BOUNDED,
         }
         self.picker.upload(
             self._take_upload,
             None,
-            [self.picker, self.chooser, self.second, self.preview.card, *self.settings.range],
-            trigger_mode="multiple",  # A clip that is chosen while another is being opened is opened too.
+            [self.picker, self.opened, self.chooser, self.second, self.preview.card, *self.settings.range],
             **BOUNDED,
-        ).then(**told)
-        gr.on([widget.change for widget in self.settings.widgets], trigger_mode="always_last", **told)
+        )
+        # One event for all that a forecast depends on: one at a time is made, so that none comes after a newer one.
+        gr.on([widget.change for widget in (self.opened, *self.settings.widgets)], **told)
         self.trim.connect(self.picker, self.second, *self.settings.range, **QUIET)
         self.second.input(self._seek, [self.picker, self.second], self.picker, trigger_mode="always_last", **BOUNDED)
         self.settings.connect(**QUIET)
         self.run.click(
             self._run,
             choices,
-            [self.picker, self.chooser, self.preview.card, *self._watched],
+            [self.picker, self.opened, self.chooser, self.preview.card, *self._watched],
             preprocess=False,
             **BOUNDED,
         ).then(None, js=self._show_outcome, api_visibility="private")
@@ -126,7 +129,7 @@ class VideoTab(JobTab):
         self.look.click(
             self._preview,
             choices | {self.second},
-            [self.picker, self.chooser, self.look, *self.preview.shown],
+            [self.picker, self.opened, self.chooser, self.look, *self.preview.shown],
             preprocess=False,
             trigger_mode="once",
             **BOUNDED,
@@ -136,22 +139,26 @@ class VideoTab(JobTab):
 
     def _take_upload(self, event: gr.EventData) -> Updates:
         name = str(getattr(event, "name", "clip"))
+        asked = getattr(event, "asked", None)
         path = self._cache.resolve(getattr(event, "path", None))
         if path is None:
-            return self._refused(say("clip_picker_gone"))
+            return self._refused(say("clip_picker_gone"), asked)
         self._cache.sweep()
         try:
             info = self._hub.clips.probe(path)
             span = Span.of(info)
             poster = save_poster(self._hub, self._cache, path, info, span.telling)
         except HubError as error:
-            return self._refused(explain(error))
+            return self._refused(explain(error), asked)
         except Exception:
             log.exception("Opening the clip %r failed.", name)
-            return self._refused(say("server_error"))
+            return self._refused(say("server_error"), asked)
         source = {"upload": str(path), "span": asdict(span)}
         return {
-            self.picker: picked(name, clip_caption(info), say("clip_picker_alt"), poster, **source),
+            self.picker: holding(
+                [picked(name, clip_caption(info), say("clip_picker_alt"), poster, **source)], answers=asked
+            ),
+            self.opened: str(path),
             self.chooser: gr.Column(visible=True),
             self.second: gr.Slider(
                 minimum=round(span.first, 2), maximum=round(span.last, 2), value=span.telling, visible=span.last > 0
@@ -160,8 +167,13 @@ class VideoTab(JobTab):
             **dict.fromkeys(self.settings.range, ""),
         }
 
-    def _refused(self, message: str) -> Updates:
-        return {self.picker: refused(message), self.chooser: gr.Column(visible=False), **self.preview.hidden}
+    def _refused(self, message: str, asked: Any = None) -> Updates:
+        return {
+            self.picker: refused(message, asked),
+            self.opened: None,
+            self.chooser: gr.Column(visible=False),
+            **self.preview.hidden,
+        }
 
     def _forecast(self, values: dict[Any, Any]) -> Iterator[Updates]:
         """Say which part is chosen, then how long it will take and how large the result will be."""
@@ -185,14 +197,14 @@ class VideoTab(JobTab):
             log.exception("Estimating %s failed.", path.name)
             yield {self.forecast: ""}  # Nobody needs it to go on.
 
-    def _seek(self, clip: Any, seconds: float) -> Any:
+    def _seek(self, clip: Any, seconds: float | None) -> Any:
         """The picker with the frame at another time; the old one where that cannot be had."""
         path = self._cache.resolve((clip or {}).get("upload"))
         if path is None:
             return gr.skip()
         try:
             span = Span(**clip["span"])
-            poster = save_poster(self._hub, self._cache, path, self._hub.clips.probe(path), span.clamp(float(seconds)))
+            poster = save_poster(self._hub, self._cache, path, self._hub.clips.probe(path), span.clamp(seconds))
         except HubError as error:
             log.info("No frame of %s at %s s: %s", path.name, seconds, error.message)
             return gr.skip()
@@ -229,7 +241,7 @@ class VideoTab(JobTab):
         span = Span(**clip["span"])
         busy = {self.look: gr.Button(interactive=False)}
         for updates in self.preview.restore(
-            path, span, float(values[self.second]), lambda: self.settings.options(values), request
+            path, span, span.clamp(values[self.second]), lambda: self.settings.options(values), request
         ):
             yield {**busy, **updates}
             busy = {self.look: gr.Button(interactive=True)}

@@ -34,7 +34,7 @@ class Estimate:
     """seconds: None where nothing has run yet that would tell. bytes: of the result's file, sound included; None where
     the sample could not be taken in time.
 
-    rough: the time follows from what another network took.
+    rough: the time follows from a first tile alone, or from what another network took.
     """
 
     seconds: float | None
@@ -48,7 +48,8 @@ class ClipEstimator:
     Size: what `Scales` weighs of a few frames. Against real runs of a moving and a still clip, in H.264, H.265, VP9 and
     AV1 at the qualities 18 to 30, it said 0.67 to 1.3 times what came out.
     Time: what the engine measured for the model on this machine, per pixel, for the tiles that the clip will need; else
-    what the model's finished clips took; else the same of another model, as much longer as its network has more work.
+    what the model's finished clips took; else, roughly, what its first tile took, or what is known of another model, as
+    much longer as its network has more work.
     """
 
     def __init__(
@@ -100,10 +101,20 @@ class ClipEstimator:
         return round(picture + seconds * _SOUND_BYTES * info.audio_streams + _FILE_BYTES)
 
     def _seconds(
-        self, model: ModelEntry, info: ClipInfo, options: VideoOptions, frames: int, work: float = 1.0
+        self,
+        model: ModelEntry,
+        info: ClipInfo,
+        options: VideoOptions,
+        frames: int,
+        *,
+        work: float = 1.0,
+        provisional: bool = False,
     ) -> float | None:
-        """What is known of a model. work: how many times as much another one has, whose time is asked for."""
-        rate = self._networks.pixel_seconds(model.name)
+        """What is known of a model. work: how many times as much another one has, whose time is asked for.
+
+        provisional: a first tile tells too.
+        """
+        rate = self._networks.pixel_seconds(model.name, provisional=provisional)
         if rate is not None:
             from uformer.tiling import plan_tiles  # PyTorch is here already: an engine has measured.
 
@@ -120,15 +131,16 @@ class ClipEstimator:
         return None
 
     def _rough_seconds(self, model: ModelEntry, info: ClipInfo, options: VideoOptions, frames: int) -> float | None:
-        """By the model of which something is known whose work is most like this one's."""
+        """By the model of which something is known whose work is most like this one's, which may be itself."""
         for other, work in self._likenesses(model):
-            seconds = self._seconds(other, info, options, frames, work)
+            seconds = self._seconds(other, info, options, frames, work=work, provisional=True)
             if seconds is not None:
                 return seconds
         return None
 
     def _likenesses(self, model: ModelEntry) -> Iterator[tuple[ModelEntry, float]]:
-        """The other models, and how many times their work this one has; the most alike first."""
+        """The models, and how many times their work this one has: itself, then the others, the most alike first."""
+        yield model, 1.0
         others = [other for other in self._catalog.models() if other.name != model.name and other.variant]
         if model.variant is None or not others:
             return

@@ -7,11 +7,14 @@ import io
 import json
 import re
 import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from gradio_client import Client, handle_file
 from PIL import Image
 from playwright.sync_api import BrowserContext, FilePayload, expect
 from websockets.sync.client import connect
@@ -73,6 +76,50 @@ def test_the_page_restores_photos_and_the_camera(proxy: Proxy, visitor: BrowserC
     again.goto(f"{proxy.address}/")
     expect(again.locator("#photo-download .hub-download")).to_be_visible()
     again.close()
+
+
+def test_all_that_the_page_shows_comes_through(
+    proxy: Proxy, visitor: BrowserContext, complaints: list[str], make_clip: Callable[..., Path]
+) -> None:
+    """Several photos and the file that holds them all, a clip that plays, and their pictures among the activity."""
+    page = visitor.new_page()
+    page.goto(f"{proxy.address}/")
+    page.set_input_files("#photo-picker .hub-picker-input", [SMALL, {**SMALL, "name": "other.png"}])
+    expect(page.locator("#photo-picker .hub-picker-many li")).to_have_count(2)
+    page.click("#photo-run")
+    strip = page.locator("#photo-strip")
+    expect(strip.locator("[data-title]")).to_have_text("2 of 2 photos restored", timeout=SLOW)
+    with page.expect_download() as waiting:
+        strip.locator("[data-download]").click()
+    with zipfile.ZipFile(waiting.value.path()) as archive:
+        assert archive.namelist() == ["small-restored.png", "other-restored.png"]
+
+    page.get_by_role("tab", name="Video").click()
+    page.set_input_files("#video-picker .hub-picker-input", make_clip(frames=6))
+    expect(page.locator("#video-picker .hub-picker-name")).to_have_text("clip.mp4")
+    page.click("#video-run")
+    expect(page.locator("#video-download .hub-download")).to_be_visible(timeout=SLOW)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('#video-player video')].filter((clip) => clip.readyState > 1).length == 2"
+    )
+
+    page.get_by_role("tab", name="Activity").click()
+    entries = page.locator("#activity-jobs .hub-entry")
+    expect(entries.first).to_contain_text("clip.mp4")
+    assert entries.locator("img").evaluate_all(
+        "images => Promise.all(images.slice(0, 3).map((image) => image.decode().then(() => image.naturalWidth > 0)))"
+    ) == [True, True, True]
+    page.get_by_role("tab", name="Photo").click()
+    page.close()
+
+
+def test_a_program_that_speaks_gradio(proxy: Proxy, tmp_path: Path) -> None:
+    photo = tmp_path / "small.png"
+    photo.write_bytes(SMALL["buffer"])
+    client = Client(f"{proxy.address}/", ssl_verify=False, verbose=False, download_files=tmp_path / "saved")
+
+    with Image.open(client.predict(handle_file(photo), api_name="/denoise")) as restored:
+        assert restored.size == (160, 120)
 
 
 def test_the_page_in_a_frame_of_another_site(proxy: Proxy, visitor: BrowserContext) -> None:

@@ -4,7 +4,10 @@
 const PATIENCE = 180_000; // Milliseconds until a file counts as lost that the hub does not answer for.
 const find = (selector) => element.querySelector(selector);
 
+let busy = "";
+
 function showBusy(message) {
+  busy = message;
   const line = find(".hub-picker-busy");
   line.hidden = !message;
   find("[data-busy]").textContent = message || "";
@@ -61,7 +64,30 @@ let waiting = []; // Files still to be sent, of those that were chosen.
 let total = 0; // How many there were.
 let problems = []; // What became of those that could not be sent.
 let earlier = null; // Which value there was before.
-let opened = () => {}; // Called when the hub has opened the file that was sent last.
+
+// The hub makes each change from what is held when it is asked, so it is asked once the one before was answered.
+let asked = 0;
+let answered = () => {}; // Called with every new value.
+let changes = Promise.resolve();
+
+// Whether the change was made: one that is not wanted any more when its turn comes is left out.
+function change(event, facts, wanted = () => true) {
+  const made = changes.then(() => {
+    if (!wanted()) return false;
+    const number = ++asked;
+    return new Promise((resolve, reject) => {
+      const patience = setTimeout(reject, PATIENCE);
+      answered = (value) => {
+        if (value?.answers !== number) return;
+        clearTimeout(patience);
+        resolve(true);
+      };
+      trigger(event, { ...facts, asked: number });
+    });
+  });
+  changes = made.catch(() => {});
+  return made;
+}
 
 // Several photos are sent one after the other, each once the hub has opened the one before.
 async function take(files, add) {
@@ -133,15 +159,8 @@ async function sendOne(file, number, how, mine) {
     const path = await send(file, (percent) => {
       if (mine === turn) find("[data-percent]").textContent = `${percent} %`;
     });
-    if (mine !== turn) return false;
-    if (total === 1) showBusy(props.text_reading);
-    const answer = new Promise((resolve, reject) => {
-      opened = resolve;
-      setTimeout(reject, PATIENCE);
-    });
-    trigger("upload", { path, name: file.name, of: total, ...how });
-    await answer;
-    return true;
+    if (total === 1 && mine === turn) showBusy(props.text_reading);
+    return await change("upload", { path, name: file.name, of: total, ...how }, () => mine === turn);
   } catch (words) {
     return mine === turn && refuse(typeof words === "string" ? words : props.text_failed);
   }
@@ -156,8 +175,8 @@ element.addEventListener("click", (event) => {
     find(".hub-picker-input").click();
   }
   if ("look" in button.dataset || ("frame" in button.dataset && event.detail === 0)) trigger("preview", part);
-  if ("remove" in button.dataset) trigger("remove", { place: Number(button.dataset.remove) });
-  if ("clear" in button.dataset) trigger("remove", { place: null });
+  if ("remove" in button.dataset) change("remove", { photo: button.dataset.remove }).catch(() => {});
+  if ("clear" in button.dataset) change("remove", { photo: null }).catch(() => {});
 });
 element.addEventListener("change", (event) => {
   if (event.target.matches(".hub-picker-input")) {
@@ -166,8 +185,8 @@ element.addEventListener("change", (event) => {
   }
 });
 watch("value", () => {
-  showBusy("");
-  opened();
+  showBusy(busy); // The template was rendered again.
+  answered(props.value);
   placeFrame();
 });
 

@@ -101,3 +101,11 @@ def test_the_cap_grows_back_slowly_once_full_batches_fit(sizer: BatchSizer):
     for _ in range(BATCHES_UNTIL_REGROWTH):
         sizer.ran(KIND, 8, 1)
     assert sizer.capacity(KIND, 250) == 9
+
+
+def test_a_first_batch_tells_provisionally(sizer: BatchSizer):
+    sizer.ran(KIND, 1, 656)
+    assert sizer.pixel_ms("m") is None
+    assert sizer.pixel_ms("m", provisional=True) == pytest.approx(656 / 65536)
+    sizer.ran(KIND, 1, 328)
+    assert sizer.pixel_ms("m") == sizer.pixel_ms("m", provisional=True) == pytest.approx(328 / 65536)

@@ -233,10 +233,11 @@ def test_several_photos_are_added_one_by_one_and_taken_out_again(
     assert held["count"] == "2 photos"
     assert "<img src=x" not in held["list"]
 
-    one = tab._remove(held, gr.EventData(None, {"place": 0}))[tab.picker]
+    one = tab._remove(held, gr.EventData(None, {"photo": held["photos"][0]["preview"], "asked": 7}))[tab.picker]
+    assert one["answers"] == 7
     assert one["name"] == strange.name
     assert not one["error"]
-    none = tab._remove(held, gr.EventData(None, {"place": None}))[tab.picker]
+    none = tab._remove(held, gr.EventData(None, {"photo": None}))[tab.picker]
     assert "name" not in none
     assert upload(tab, noisy_png, held)["name"] == noisy_png.name, "It takes the place of all."
 
@@ -382,3 +383,14 @@ def test_a_part_of_a_large_photo_is_shown_before_the_run(tab: PhotoTab, tmp_path
 
 def test_small_photos_need_no_frame(photo: dict[str, Any]) -> None:
     assert photo["framed"] is None
+
+
+def test_an_emptied_field_is_told_where_the_result_would_be(
+    tab: PhotoTab, photo: dict[str, Any], noisy_png: Path
+) -> None:
+    words = html.escape(say("number_missing", label=say("strength_label"), least=0, most=1))
+
+    assert words in run(tab, photo, strength=None)[tab.stage]
+    assert words in run(tab, holding([photo, photo]), strength=None)[tab.stage]
+    *_, previewed = tab._preview(values(tab, photo, strength=None), gr.EventData(None, {"left": 0, "top": 0}))
+    assert words in previewed[tab.part._stage]

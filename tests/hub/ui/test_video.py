@@ -320,3 +320,14 @@ def test_a_job_of_a_photo_is_not_this_tabs(tab: VideoTab) -> None:
         for updates in (tab._watch(job), tab._cancel(job), tab._resume(job)):
             assert updates[tab.job] is None
             assert say("empty_clip_title") in updates[tab.stage]
+
+
+@pytest.mark.parametrize("field", ["strength", "quality"])
+def test_an_emptied_field_is_told(tab: VideoTab, clip: dict[str, Any], field: str) -> None:
+    slider = getattr(tab.settings, field)
+    words = html.escape(say("number_missing", label=slider.label, least=0, most=slider.maximum))
+
+    assert words in tab._run(values(tab, clip, **{field: None}))[tab.stage]
+    *_, told = tab._forecast(values(tab, clip, **{field: None}))
+    assert words in told[tab.forecast] or words in told[tab.trim.range]
+    assert tab._seek(clip, None)["preview"]

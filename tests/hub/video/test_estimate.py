@@ -73,7 +73,7 @@ def test_size_follows_strength(hub: Hub, pan: Path) -> None:
 
 def test_another_network_tells_roughly_how_long_it_takes(hub: Hub, pan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rates = {"denoise_16": 1e-4}
-    monkeypatch.setattr(hub._networks, "pixel_seconds", rates.get)
+    monkeypatch.setattr(hub._networks, "pixel_seconds", lambda name, **_: rates.get(name))
 
     known = hub.estimate_video(pan, replace(WANTED, temporal=False))
     larger = hub.estimate_video(pan, VideoOptions("deblur", "deblur_b"))
@@ -88,7 +88,7 @@ def test_another_network_tells_roughly_how_long_it_takes(hub: Hub, pan: Path, mo
 
 
 def test_where_nothing_ever_ran_no_time_is_told(hub: Hub, pan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub._networks, "pixel_seconds", lambda _: None)
+    monkeypatch.setattr(hub._networks, "pixel_seconds", lambda _, **__: None)
     monkeypatch.setattr(hub._estimator, "_finished", list)
 
     estimate = hub.estimate_video(pan, VideoOptions("deblur", "deblur_b"))
@@ -108,7 +108,7 @@ def test_finished_clips_tell_where_nothing_was_measured_since_the_start(
         "height": 96,
         "resumed_segments": 0,
     }
-    monkeypatch.setattr(hub._networks, "pixel_seconds", lambda _: None)
+    monkeypatch.setattr(hub._networks, "pixel_seconds", lambda _, **__: None)
     monkeypatch.setattr(hub._estimator, "_finished", lambda: [{**finished, "resumed_segments": 3}, finished])
 
     estimate = hub.estimate_video(pan, WANTED)
@@ -124,3 +124,13 @@ def test_finished_clips_tell_where_nothing_was_measured_since_the_start(
 def test_what_could_not_be_run_is_refused(hub: Hub, pan: Path, changed: dict[str, object]) -> None:
     with pytest.raises(HubError):
         hub.estimate_video(pan, replace(WANTED, **changed))  # type: ignore[arg-type]
+
+
+def test_the_first_tile_tells_roughly(hub: Hub, pan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub._estimator, "_finished", list)
+    monkeypatch.setattr(hub._networks, "pixel_seconds", lambda _, provisional=False: 1e-4 if provisional else None)
+
+    estimate = hub.estimate_video(pan, replace(WANTED, temporal=False))
+
+    assert estimate.rough
+    assert estimate.seconds == pytest.approx(FRAMES * 256 * 192 * 1e-4, rel=0.5)
