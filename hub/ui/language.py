@@ -19,6 +19,8 @@ from typing import Any
 
 ENGLISH = "en"
 _LOCALES = Path(__file__).parent / "locales"
+_GAPS = {"done": r"\d+", "total": r"\d+"}
+"""What a gap of that name holds; others hold any words."""
 _current: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
@@ -118,7 +120,8 @@ def _patterns(prefix: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
         if key.startswith(prefix):
             parts = list(Formatter().parse(words))
             pattern = "".join(
-                re.escape(text) + ("" if name is None else f"(?P<{name}>.+?)") for text, name, _, _ in parts
+                re.escape(text) + ("" if name is None else rf"(?P<{name}>{_GAPS.get(name, '.+?')})")
+                for text, name, _, _ in parts
             )
             found.append((sum(len(text) for text, *_ in parts), key, re.compile(pattern)))
     return tuple((key, pattern) for _, key, pattern in sorted(found, key=lambda each: -each[0]))

@@ -50,7 +50,7 @@ def test_no_part_at_all_is_told_too(start: float | None, end: float | None) -> N
     [
         (Estimate(187.3, 12_345_678), "Takes about 3 min 10 s on this machine. The result has about 12.0 MB."),
         (Estimate(0.2, 100), "Takes about 1 s on this machine. The result has about 1 kB."),
-        (Estimate(187.3, 2_345_678, rough=True), "Takes very roughly 3 min on this machine, going by another model."),
+        (Estimate(187.3, 2_345_678, rough=True), "Takes very roughly 3 min on this machine."),
         (Estimate(7260, 2_345_678, rough=True), "very roughly 1 h 40 min on"),
         (Estimate(17.8, 2_345_678, rough=True), "very roughly 20 s on"),
         (Estimate(None, 2_345_678), "How long it takes will be known once it runs. The result has about 2.3 MB."),

@@ -30,6 +30,7 @@ FAMILIES = (
     "note_",
     "reason_",
     "stream_",
+    "step_",
 )
 
 

@@ -272,7 +272,7 @@ def show_activity(page: Page, album: Album) -> None:
 
 def show_gradio(page: Page, album: Album) -> None:
     """Gradio's own page: the endpoints that have names, how Python calls them, and nothing that is off."""
-    page.get_by_role("link", name="For programs that speak Gradio").click()
+    page.get_by_role("link", name="Gradio API").click()
     shown = page.locator(".api-docs h3:visible")
     expect(shown).to_have_count(3)
     names = [re.findall(r"/\w+", title)[0] for title in shown.all_inner_texts()]

@@ -325,7 +325,7 @@ def test_a_job_of_a_photo_is_not_this_tabs(tab: VideoTab) -> None:
 @pytest.mark.parametrize("field", ["strength", "quality"])
 def test_an_emptied_field_is_told(tab: VideoTab, clip: dict[str, Any], field: str) -> None:
     slider = getattr(tab.settings, field)
-    words = html.escape(say("number_missing", label=slider.label, least=0, most=slider.maximum))
+    words = html.escape(say("number_missing", label=slider.label, least=0, most=f"{slider.maximum:g}"))
 
     assert words in tab._run(values(tab, clip, **{field: None}))[tab.stage]
     *_, told = tab._forecast(values(tab, clip, **{field: None}))
