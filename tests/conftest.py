@@ -29,6 +29,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 # Where all tests of a run, in whatever process, keep compiled graphs, so that each is made once.
 SHARED = "HUB_GRAPHS_DIR"
 if "PYTEST_XDIST_WORKER" not in os.environ:
+    # Programs that share two cores wait for their threads asleep: spinning, two of them took up to seven times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ[SHARED] = tempfile.mkdtemp(prefix="graphs-")
 
 LONG_TEST_SECONDS = 7200

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from websockets.sync.client import ClientConnection, connect
+
+from .conftest import SHARED
 
 WARM_FRAMES = 6
 SIZE = 768, 512  # Of the clip: one of its frames is one tile, six times what a live frame takes.
@@ -57,8 +60,8 @@ def test_frames_come_back_while_a_clip_is_restored(
             accepted = httpx.post(f"{server.address}/api/process_video", files=files, data=fields, timeout=60)
         task_id = accepted.json()["task_id"]
         wait_for(lambda: clip_status().get("progress", 0) >= 1)
-        chain = f"cache/*-{SIZE[1]}x{SIZE[0]}-pieces.blob"  # What makes the clip's tiles give way.
-        wait_for(lambda: any(server.data_dir.glob(chain)))
+        chain = f"*-{SIZE[1]}x{SIZE[0]}-pieces.blob"  # What makes the clip's tiles give way.
+        wait_for(lambda: any(Path(os.environ[SHARED]).glob(chain)))
         for _ in range(WARM_FRAMES):
             round_trip(session, frame)
         times = sorted(round_trip(session, frame, pace=pace) for _ in range(frames))

@@ -102,9 +102,7 @@ class PhotoTab(JobTab):
         self.picker.upload(
             self._take_upload, self.picker, [self.picker, self.part.card], trigger_mode="multiple", **BOUNDED
         )
-        self.picker.remove(
-            self._remove, self.picker, [self.picker, self.part.card], trigger_mode="multiple", **QUIET
-        )
+        self.picker.remove(self._remove, self.picker, [self.picker, self.part.card], trigger_mode="multiple", **QUIET)
         # Not preprocessed: the hub checks the values itself and says what is wrong where the page can show it.
         choices: set[Any] = {self.picker, self.task, self.model, self.patches, self.strength, self.visitor}
         started = [self.picker, self.part.card, *self.batch.shown, *self._watched]
