@@ -31,8 +31,8 @@ def check_start(settings: Settings) -> None:
     that cannot be written; the words say what would be right. What leaves it able to work is logged as a warning.
     """
     _check_folders(settings)
+    _check_graphs(settings)
     _check_device(settings)
-    _check_writable(settings.resolved_graphs_dir)
     for name, folder in _folders(settings).items():
         _check_writable(folder)
         free = shutil.disk_usage(folder).free
@@ -153,6 +153,22 @@ def _check_folders(settings: Settings) -> None:
                 f"{name} must not be {folder}, where the hub keeps other things; take a folder such as "
                 f"{data / ('static_results' if folder == results else 'models')}.",
             )
+
+
+def _check_graphs(settings: Settings) -> None:
+    """Refuse a folder that the hub would clear; warn of one in which it can keep nothing."""
+    folder, data = settings.resolved_graphs_dir.resolve(), settings.data_dir.resolve()
+    for other in (*(data / name for name in ("tmp", "uploads", "jobs")), settings.resolved_results_dir.resolve()):
+        if folder == other or other in folder.parents:
+            raise InvalidInput(
+                "bad_setting",
+                f"HUB_GRAPHS_DIR must not be {folder}, where the hub keeps other things; take a folder such as "
+                f"{data / 'cache'}.",
+            )
+    try:
+        _check_writable(folder)
+    except (OSError, HubError) as error:
+        log.warning("Compiled graphs cannot be kept (%s): each start compiles them again.", error)
 
 
 def _check_device(settings: Settings) -> None:

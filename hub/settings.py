@@ -70,14 +70,16 @@ class Settings(BaseSettings):
     root_path: str = Field("", description="Sub-path under which a reverse proxy serves the hub, such as /restore.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
 
-    data_dir: Path = Field(CHECKOUT / "data", description="Everything the hub writes, except results.")
+    data_dir: Path = Field(
+        CHECKOUT / "data", description="Everything the hub writes, but for what has a folder of its own."
+    )
     results_dir: Path | None = Field(
         None, description="Finished files. Default: static_results of the checkout, or inside HUB_DATA_DIR when set."
     )
     weights_dir: Path = Field(CHECKOUT / "weights", description="Manifest, shipped models, and your own model files.")
     graphs_dir: Path | None = Field(
         None,
-        description="Graphs compiled for this processor; hubs on such machines may share them. "
+        description="Graphs compiled for this processor; hubs on machines with the same one may share them. "
         "Default: cache in data_dir.",
     )
     database_url: str | None = Field(None, description="SQLAlchemy URL of the jobs table. Default: SQLite in data_dir.")

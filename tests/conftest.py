@@ -108,7 +108,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def _default_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the developer's own HUB_ settings away, so that tests see the defaults."""
+    """Take the developer's own HUB_ settings away: tests see the defaults, but for the graphs that they share."""
     for name in [name for name in os.environ if name.startswith("HUB_") and name != SHARED]:
         monkeypatch.delenv(name)
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 MakeClip = Callable[..., Path]
-FRAMES = 72
+FRAMES = 48
 
 
 def post(address: str, clip: Path) -> str:

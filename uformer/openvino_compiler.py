@@ -71,8 +71,11 @@ class Compiler:
         if threads is not None:
             self._config["INFERENCE_NUM_THREADS"] = threads
         if cache_dir is not None:
-            cache_dir.mkdir(parents=True, exist_ok=True)
-            prune(cache_dir, CACHE_BYTES)
+            try:
+                cache_dir.mkdir(parents=True, exist_ok=True)
+                prune(cache_dir, CACHE_BYTES)
+            except OSError as error:  # What is there already may be read all the same.
+                logger.warning("Compiled graphs cannot be kept in %s: %s", cache_dir, error)
         self._cache_dir = cache_dir
         self._strip_numbers = STRIP_NUMBERS * (threads or _cores())
 

@@ -44,14 +44,14 @@ class BatchSizer:
     def pixel_ms(self, model: str, *, provisional: bool = False) -> float | None:
         """Measured milliseconds per pixel of a model's largest tiles so far; None while only first batches were run.
 
-        provisional: these count too, though some of their time may have gone into making a graph.
+        provisional: where that is so they count, though some of their time may have gone into making a graph.
         """
-        known = {
-            (kind.height * kind.width): milliseconds
-            for kind, milliseconds in self._per_tile_ms.items()
-            if kind.model == model and (provisional or kind not in self._provisional)
-        }
-        return known[max(known)] / max(known) if known else None
+        kinds = [kind for kind in self._per_tile_ms if kind.model == model]
+        measured = [kind for kind in kinds if kind not in self._provisional]
+        largest = max(
+            measured or (kinds if provisional else []), key=lambda kind: kind.height * kind.width, default=None
+        )
+        return None if largest is None else self._per_tile_ms[largest] / (largest.height * largest.width)
 
     def ran(self, kind: TileKind, count: int, milliseconds: float) -> None:
         """Learn from a batch that succeeded."""

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import html
+import logging
 import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from hub.errors import InvalidInput
+from hub.errors import HubError, InvalidInput
+from hub.service import Hub, VideoOptions
+from hub.ui import stage
 from hub.ui.frames import Span
 from hub.ui.language import say
 from hub.ui.measures import decimal, duration, file_size, length
+from hub.ui.problems import explain
 from hub.video.estimate import Estimate
+
+log = logging.getLogger(__name__)
 
 
 class TrimButtons:
@@ -27,8 +35,9 @@ class TrimButtons:
 
     def connect(self, clip: gr.HTML, second: gr.Slider, start: gr.Textbox, end: gr.Textbox, **event: Any) -> None:
         """Fill the fields `start` and `end` with the time of the frame that `second` shows of the picked `clip`."""
-        self.start.click(before_frame, [clip, second], start, **event)
-        self.end.click(after_frame, [clip, second], end, **event)
+        # Not preprocessed: Gradio would not let an emptied field pass.
+        self.start.click(before_frame, [clip, second], start, preprocess=False, **event)
+        self.end.click(after_frame, [clip, second], end, preprocess=False, **event)
         self.clear.click(_whole, None, [start, end], **event)
 
 
@@ -54,6 +63,30 @@ def clock(seconds: float) -> str:
     written = f"{rest // 100:02d}" + (decimal(f".{rest % 100:02d}") if rest % 100 else "")
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{written}" if hours else f"{minutes}:{written}"
+
+
+def foretell(
+    hub: Hub, path: Path, span: Span, choose: Callable[[], VideoOptions], *, part: gr.HTML, line: gr.HTML
+) -> Iterator[dict[Any, Any]]:
+    """Say in `part` which part of a clip is chosen, then in `line` how long it takes and how large the result will be.
+
+    choose: returns the options, or raises InvalidInput for what makes no sense in them; it is told here.
+    """
+    try:
+        options = choose()
+        words = range_words(span, options.start, options.end)
+    except InvalidInput as error:
+        place = part if error.code == "invalid_range" else line
+        yield {part: "", line: "", place: warning(explain(error))}
+        return
+    yield {part: words, line: stage.note(say("forecast_working"))}
+    try:
+        yield {line: estimate_words(hub.estimate_video(path, options))}
+    except HubError as error:
+        yield {line: warning(explain(error))}
+    except Exception:
+        log.exception("Estimating %s failed.", path.name)
+        yield {line: ""}  # Nobody needs it to go on.
 
 
 def range_words(span: Span, start: float | None, end: float | None) -> str:

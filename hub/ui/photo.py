@@ -125,6 +125,7 @@ class PhotoTab(JobTab):
             self._reblend,
             [self.job, self.blend],
             [self.stage, self.compare, self.download, self.snippet],
+            preprocess=False,  # It would not let an emptied field pass.
             trigger_mode="always_last",
             **BOUNDED,
         )
@@ -147,8 +148,10 @@ class PhotoTab(JobTab):
         return {self.picker: holding(photos, *errors, answers=getattr(event, "asked", None)), **self.part.hidden}
 
     def _remove(self, held: Any, event: gr.EventData) -> Updates:
-        left = without(photos_of(held), getattr(event, "photo", None))
-        return {self.picker: holding(left, answers=getattr(event, "asked", None)), **self.part.hidden}
+        one = getattr(event, "photo", "")
+        errors = [] if one is None else errors_of(held)
+        answer = holding(without(photos_of(held), one), *errors, answers=getattr(event, "asked", None))
+        return {self.picker: answer, **self.part.hidden}
 
     def _try_example(
         self, values: dict[Any, Any], event: gr.EventData, request: gr.Request | None = None

@@ -151,7 +151,7 @@ def _picker(elem_id: str, words: _Words, icon: str, accept: str, max_upload_mb: 
     return gr.HTML(
         value=None,
         html_template=(_ASSETS / "picker.html").read_text("utf-8").replace("<!-- icon -->", icon),
-        js_on_load=(_ASSETS / "picker.js").read_text("utf-8"),
+        js_on_load="\n".join((_ASSETS / name).read_text("utf-8") for name in ("picker.js", "picker_part.js")),
         apply_default_css=False,
         elem_id=elem_id,
         accept=accept,

@@ -31,6 +31,8 @@ def _words(code: str, message: str, data: Mapping[str, Any]) -> str:
     key = f"error_{code}"
     if not known(key):
         return message
+    if known(name := f"model_name_{data.get('model_name')}"):
+        data = {**data, "model_name": say(name)}
     try:
         return say(key, code=code, **_measures(data), **data)
     except KeyError:  # One code may come from several places, and not all of them know the figures.

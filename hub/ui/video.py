@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from hub.errors import HubError, InvalidInput, NotFound
+from hub.errors import HubError, NotFound
 from hub.jobs.manager import JobView
 from hub.jobs.model import Kind
 from hub.ui import stage
 from hub.ui.caption import clip_caption
 from hub.ui.clip_settings import ClipSettings
 from hub.ui.clips import clip_addresses, latest_address
-from hub.ui.forecast import TrimButtons, estimate_words, range_words, warning
+from hub.ui.forecast import TrimButtons, foretell
 from hub.ui.frame import FramePreview
 from hub.ui.frames import Span, save_poster
 from hub.ui.language import say
@@ -52,7 +54,7 @@ class VideoTab(JobTab):
         with gr.Column(elem_classes="hub-card"):
             gr.HTML(f"<h2>{say('clip_picker_label')}</h2>", apply_default_css=False)
             self.picker = clip_picker(self._hub.settings.max_upload_mb)
-            self.opened = gr.State(None)  # The clip's file: it changes with the clip, but not with the frame shown.
+            self.wanted = gr.State(None)  # Another value with all that a forecast depends on.
             with gr.Column(visible=False, elem_classes="hub-frame", elem_id="video-frame") as self.chooser:
                 self.second = gr.Slider(
                     0.0,
@@ -110,18 +112,23 @@ class VideoTab(JobTab):
         self.picker.upload(
             self._take_upload,
             None,
-            [self.picker, self.opened, self.chooser, self.second, self.preview.card, *self.settings.range],
+            [self.picker, self.wanted, self.chooser, self.second, self.preview.card, *self.settings.range],
+            trigger_mode="multiple",  # "once" would drop one that comes before Gradio has noted the end of another.
             **BOUNDED,
         )
-        # One event for all that a forecast depends on: one at a time is made, so that none comes after a newer one.
-        gr.on([widget.change for widget in (self.opened, *self.settings.widgets)], **told)
-        self.trim.connect(self.picker, self.second, *self.settings.range, **QUIET)
-        self.second.input(self._seek, [self.picker, self.second], self.picker, trigger_mode="always_last", **BOUNDED)
         self.settings.connect(**QUIET)
+        # By way of a state: what else follows from a widget's change would wait for the forecast.
+        changed = [widget.change for widget in self.settings.widgets]
+        gr.on(changed, _token, None, self.wanted, trigger_mode="multiple", **QUIET)
+        self.wanted.change(**told)  # One at a time, so that none comes after a newer one.
+        self.trim.connect(self.picker, self.second, *self.settings.range, **QUIET)
+        self.second.input(
+            self._seek, [self.picker, self.second], self.picker, preprocess=False, trigger_mode="always_last", **BOUNDED
+        )
         self.run.click(
             self._run,
             choices,
-            [self.picker, self.opened, self.chooser, self.preview.card, *self._watched],
+            [self.picker, self.wanted, self.chooser, self.preview.card, *self._watched],
             preprocess=False,
             **BOUNDED,
         ).then(None, js=self._show_outcome, api_visibility="private")
@@ -129,7 +136,7 @@ class VideoTab(JobTab):
         self.look.click(
             self._preview,
             choices | {self.second},
-            [self.picker, self.opened, self.chooser, self.look, *self.preview.shown],
+            [self.picker, self.wanted, self.chooser, self.look, *self.preview.shown],
             preprocess=False,
             trigger_mode="once",
             **BOUNDED,
@@ -158,7 +165,7 @@ class VideoTab(JobTab):
             self.picker: holding(
                 [picked(name, clip_caption(info), say("clip_picker_alt"), poster, **source)], answers=asked
             ),
-            self.opened: str(path),
+            self.wanted: _token(),
             self.chooser: gr.Column(visible=True),
             self.second: gr.Slider(
                 minimum=round(span.first, 2), maximum=round(span.last, 2), value=span.telling, visible=span.last > 0
@@ -170,7 +177,7 @@ class VideoTab(JobTab):
     def _refused(self, message: str, asked: Any = None) -> Updates:
         return {
             self.picker: refused(message, asked),
-            self.opened: None,
+            self.wanted: None,
             self.chooser: gr.Column(visible=False),
             **self.preview.hidden,
         }
@@ -182,20 +189,9 @@ class VideoTab(JobTab):
         if isinstance(path, str):
             yield {self.trim.range: "", self.forecast: ""}
             return
-        try:
-            options = self.settings.options(values)
-            words = range_words(Span(**clip["span"]), options.start, options.end)
-        except InvalidInput as error:
-            yield {self.trim.range: warning(explain(error)), self.forecast: ""}
-            return
-        yield {self.trim.range: words, self.forecast: stage.note(say("forecast_working"))}
-        try:
-            yield {self.forecast: estimate_words(self._hub.estimate_video(path, options))}
-        except HubError as error:
-            yield {self.forecast: warning(explain(error))}
-        except Exception:
-            log.exception("Estimating %s failed.", path.name)
-            yield {self.forecast: ""}  # Nobody needs it to go on.
+        span = Span(**clip["span"])
+        choose = partial(self.settings.options, values)
+        yield from foretell(self._hub, path, span, choose, part=self.trim.range, line=self.forecast)
 
     def _seek(self, clip: Any, seconds: float | None) -> Any:
         """The picker with the frame at another time; the old one where that cannot be had."""
@@ -309,3 +305,8 @@ class VideoTab(JobTab):
         frames, seconds = int(result.get("frames", 0)), float(result.get("duration", 0.0))
         value = playing(before, after, frames=frames, seconds=seconds, sound=sound)
         return {self.player: value, self.download: stage.download(job)}
+
+
+def _token() -> str:
+    """A value like no other."""
+    return secrets.token_hex(4)

@@ -48,8 +48,8 @@ class ClipEstimator:
     Size: what `Scales` weighs of a few frames. Against real runs of a moving and a still clip, in H.264, H.265, VP9 and
     AV1 at the qualities 18 to 30, it said 0.67 to 1.3 times what came out.
     Time: what the engine measured for the model on this machine, per pixel, for the tiles that the clip will need; else
-    what the model's finished clips took; else, roughly, what its first tile took, or what is known of another model, as
-    much longer as its network has more work.
+    what the model's finished clips took; else, roughly, the same of another model, as much longer as its network has
+    more work; else what first tiles took.
     """
 
     def __init__(
@@ -131,11 +131,12 @@ class ClipEstimator:
         return None
 
     def _rough_seconds(self, model: ModelEntry, info: ClipInfo, options: VideoOptions, frames: int) -> float | None:
-        """By the model of which something is known whose work is most like this one's, which may be itself."""
-        for other, work in self._likenesses(model):
-            seconds = self._seconds(other, info, options, frames, work=work, provisional=True)
-            if seconds is not None:
-                return seconds
+        """By the model whose work is most like this one's: of those that were measured, else of those that ran."""
+        for provisional in (False, True):
+            for other, work in self._likenesses(model):
+                seconds = self._seconds(other, info, options, frames, work=work, provisional=provisional)
+                if seconds is not None:
+                    return seconds
         return None
 
     def _likenesses(self, model: ModelEntry) -> Iterator[tuple[ModelEntry, float]]:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, expect, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, ViewportSize, expect
 
-from ..browser import CHROMIUM, FLAGS
+from ..browser import open_chromium
 from ..conftest import CHECKOUT, Server
 
 GUIDE = (CHECKOUT / "docs" / "hosting.md").read_text(encoding="utf-8")
@@ -110,15 +110,11 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
 @pytest.fixture(scope="module")
 def visitor(proxy: Proxy) -> Iterator[BrowserContext]:
     """A browser, with whatever its pages store."""
-    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    assert program, "These tests need Chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        with browser.new_context(ignore_https_errors=True, viewport={"width": 1280, "height": 900}) as context:
-            context.set_default_timeout(60_000)
-            expect.set_options(timeout=60_000)
-            yield context
-        browser.close()
+    size: ViewportSize = {"width": 1280, "height": 900}
+    with open_chromium() as browser, browser.new_context(ignore_https_errors=True, viewport=size) as context:
+        context.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+        yield context
 
 
 @pytest.fixture

@@ -106,10 +106,11 @@ def test_all_that_the_page_shows_comes_through(
     page.get_by_role("tab", name="Activity").click()
     entries = page.locator("#activity-jobs .hub-entry")
     expect(entries.first).to_contain_text("clip.mp4")
+    expect(entries.locator("img").nth(2)).to_be_visible()
     assert entries.locator("img").evaluate_all(
         "images => Promise.all(images.slice(0, 3).map((image) => image.decode().then(() => image.naturalWidth > 0)))"
     ) == [True, True, True]
-    page.get_by_role("tab", name="Photo").click()
+    page.get_by_role("tab", name="Photo").click()  # On which the next page of this visitor opens.
     page.close()
 
 

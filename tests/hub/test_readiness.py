@@ -145,6 +145,7 @@ def test_a_disk_that_is_nearly_full(settings: Settings, caplog: pytest.LogCaptur
         ({"results_dir": "."}, r"HUB_RESULTS_DIR must not be .*; take a folder such as .*static_results"),
         ({"results_dir": "tmp/x"}, r"HUB_RESULTS_DIR must not be "),
         ({"weights_dir": "uploads"}, r"HUB_WEIGHTS_DIR must not be "),
+        ({"graphs_dir": "tmp"}, r"HUB_GRAPHS_DIR must not be .*; take a folder such as .*cache"),
     ],
     ids=str,
 )
@@ -162,6 +163,16 @@ def test_folders_that_cannot_be_written(settings: Settings, tmp_path: Path) -> N
         check_start(settings.model_copy(update={"data_dir": tmp_path / "file" / "data"}))
     with pytest.raises(OSError, match="/proc/hub"):
         check_start(settings.model_copy(update={"results_dir": Path("/proc/hub")}))
+
+
+def test_where_no_graphs_can_be_kept_it_works_all_the_same(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+
+    check_start(settings.model_copy(update={"graphs_dir": tmp_path / "file" / "graphs"}))
+
+    assert "Compiled graphs cannot be kept" in caplog.text
 
 
 def test_no_model_and_none_to_be_had(own_weights: Settings, caplog: pytest.LogCaptureFixture) -> None:

@@ -60,3 +60,10 @@ def test_results_go_beside_the_data_once_that_is_moved(tmp_path: Path) -> None:
     assert Settings().resolved_results_dir == CHECKOUT / "static_results"
     assert Settings(data_dir=tmp_path).resolved_results_dir == tmp_path / "static_results"
     assert Settings(data_dir=tmp_path, results_dir=tmp_path / "r").resolved_results_dir == tmp_path / "r"
+
+
+def test_graphs_lie_with_the_data_unless_they_are_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HUB_GRAPHS_DIR")
+    assert Settings(data_dir=tmp_path).resolved_graphs_dir == tmp_path / "cache"
+    monkeypatch.setenv("HUB_GRAPHS_DIR", str(tmp_path / "shared"))
+    assert Settings(data_dir=tmp_path).resolved_graphs_dir == tmp_path / "shared"

@@ -62,31 +62,49 @@ let sending = null;
 let pressed = false; // Whether the files are to be restored as soon as they have come.
 let waiting = []; // Files still to be sent, of those that were chosen.
 let total = 0; // How many there were.
+let arrived = false; // Whether any of them is held now; a file that came earlier may be.
 let problems = []; // What became of those that could not be sent.
 let earlier = null; // Which value there was before.
 
 // The hub makes each change from what is held when it is asked, so it is asked once the one before was answered.
 let asked = 0;
+let pending = 0; // Changes that are asked for or wait for their turn.
 let answered = () => {}; // Called with every new value.
 let changes = Promise.resolve();
 
 // Whether the change was made: one that is not wanted any more when its turn comes is left out.
 function change(event, facts, wanted = () => true) {
-  const made = changes.then(() => {
-    if (!wanted()) return false;
-    const number = ++asked;
-    return new Promise((resolve, reject) => {
-      const patience = setTimeout(reject, PATIENCE);
-      answered = (value) => {
-        if (value?.answers !== number) return;
-        clearTimeout(patience);
-        resolve(true);
-      };
-      trigger(event, { ...facts, asked: number });
+  pending += 1;
+  const made = changes
+    .then(() => {
+      if (!wanted()) return false;
+      const number = ++asked;
+      return new Promise((resolve, reject) => {
+        const patience = setTimeout(() => reject(props.text_failed), PATIENCE);
+        answered = (value) => {
+          if (value?.answers !== number) return;
+          clearTimeout(patience);
+          resolve(true);
+        };
+        trigger(event, { ...facts, asked: number });
+      });
+    })
+    .finally(() => {
+      pending -= 1;
     });
-  });
   changes = made.catch(() => {});
   return made;
+}
+
+function remove(photo) {
+  if (photo === null) {
+    turn += 1;
+    sending?.abort();
+    sending = null;
+    [pressed, waiting, problems] = [false, [], []];
+    showBusy("");
+  }
+  change("remove", { photo }).catch((words) => showErrors([words]));
 }
 
 // Several photos are sent one after the other, each once the hub has opened the one before.
@@ -108,14 +126,10 @@ async function take(files, add) {
   [waiting, total, problems, earlier] = [taken, taken.length, excess, props.value?.turn];
   showErrors(problems);
   let first = true;
-  let arrived = false; // Whether any of these files is held now; one that came earlier may be.
+  arrived = false;
   for (let number = 1; waiting.length; number += 1) {
     const how = { add: !first || Boolean(add), first };
-    const before = how.add ? held() : 0;
-    if (await sendOne(waiting[0], number, how, mine)) {
-      first = false;
-      arrived ||= held() > before;
-    }
+    if (await sendOne(waiting[0], number, how, mine)) first = false;
     if (mine !== turn) return;
     waiting.shift();
   }
@@ -130,13 +144,21 @@ async function take(files, add) {
 document.addEventListener(
   "click",
   (event) => {
-    if (!sending || !event.target.closest(`#${props.run}`)) return;
+    if (!(sending || pending) || !event.target.closest(`#${props.run}`)) return;
     event.stopImmediatePropagation();
     pressed = true;
-    find("[data-then]").textContent = props.text_then;
+    if (sending) find("[data-then]").textContent = props.text_then;
+    else changes.then(run);
   },
   true,
 );
+
+// What was pressed too early, unless a file has begun to come since.
+function run() {
+  if (sending || !pressed) return;
+  pressed = false;
+  document.getElementById(props.run).click();
+}
 
 // The browser asks before it leaves a page whose files are still on their way.
 window.addEventListener("beforeunload", (event) => {
@@ -160,7 +182,13 @@ async function sendOne(file, number, how, mine) {
       if (mine === turn) find("[data-percent]").textContent = `${percent} %`;
     });
     if (total === 1 && mine === turn) showBusy(props.text_reading);
-    return await change("upload", { path, name: file.name, of: total, ...how }, () => mine === turn);
+    let before = 0;
+    const made = await change("upload", { path, name: file.name, of: total, ...how }, () => {
+      before = how.add ? held() : 0;
+      return mine === turn;
+    });
+    arrived ||= made && held() > before;
+    return made;
   } catch (words) {
     return mine === turn && refuse(typeof words === "string" ? words : props.text_failed);
   }
@@ -175,8 +203,8 @@ element.addEventListener("click", (event) => {
     find(".hub-picker-input").click();
   }
   if ("look" in button.dataset || ("frame" in button.dataset && event.detail === 0)) trigger("preview", part);
-  if ("remove" in button.dataset) change("remove", { photo: button.dataset.remove }).catch(() => {});
-  if ("clear" in button.dataset) change("remove", { photo: null }).catch(() => {});
+  if ("remove" in button.dataset) remove(button.dataset.remove);
+  if ("clear" in button.dataset) remove(null);
 });
 element.addEventListener("change", (event) => {
   if (event.target.matches(".hub-picker-input")) {
@@ -189,76 +217,6 @@ watch("value", () => {
   answered(props.value);
   placeFrame();
 });
-
-// The frame on the picture: which part of a large photo to preview. It lies on the grid of the hub's regions.
-let part = null; // Its corner, in pixels of the photo.
-let pictured = ""; // Of which picture.
-const within = (least, value, most) => Math.max(least, Math.min(value, most));
-
-function moveFrame(left, top) {
-  const { width, height, side, grid } = props.value.framed;
-  const settle = (place, length) =>
-    within(0, Math.round(place / grid) * grid, Math.ceil(Math.max(0, length - side) / grid) * grid);
-  part = { left: settle(left, width), top: settle(top, height) };
-  const frame = find("[data-frame]");
-  frame.style.left = `${(100 * part.left) / width}%`;
-  frame.style.top = `${(100 * part.top) / height}%`;
-  frame.style.width = `${(100 * Math.min(side, width - part.left)) / width}%`;
-  frame.style.height = `${(100 * Math.min(side, height - part.top)) / height}%`;
-  frame.setAttribute("aria-label", fill(props.part_label, part));
-}
-
-function placeFrame() {
-  const { framed, preview } = props.value ?? {};
-  if (!framed || !find("[data-frame]")) return;
-  const fresh = pictured !== preview;
-  pictured = preview;
-  if (fresh) moveFrame((framed.width - framed.side) / 2, (framed.height - framed.side) / 2);
-  else moveFrame(part.left, part.top);
-}
-
-let grip = null; // Where in the frame it is held, in pixels of the photo.
-const onPhoto = (event) => {
-  const box = find(".hub-picker-view").getBoundingClientRect();
-  const { width, height } = props.value.framed;
-  return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
-};
-const moveTo = (event, [across, down]) => {
-  const [x, y] = onPhoto(event);
-  moveFrame(x - across, y - down);
-};
-const centre = () => [props.value.framed.side / 2, props.value.framed.side / 2];
-element.addEventListener("pointerdown", (event) => {
-  const view = event.target.closest(".hub-picker-view");
-  const onFrame = event.target.closest("[data-frame]");
-  // Beside the frame a finger may be about to scroll the page.
-  if (!view || !props.value?.framed || event.button !== 0 || !(onFrame || event.pointerType === "mouse")) return;
-  const [x, y] = onPhoto(event);
-  grip = onFrame ? [x - part.left, y - part.top] : centre();
-  view.setPointerCapture(event.pointerId);
-  moveTo(event, grip);
-});
-element.addEventListener("click", (event) => {
-  const beside = event.target.closest(".hub-picker-view") && !event.target.closest("[data-frame]");
-  if (beside && props.value?.framed && event.pointerType === "touch") moveTo(event, centre());
-});
-element.addEventListener("pointermove", (event) => {
-  if (grip) moveTo(event, grip);
-});
-for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
-  element.addEventListener(end, () => {
-    grip = null;
-  });
-}
-const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-element.addEventListener("keydown", (event) => {
-  if (!event.target.matches("[data-frame]") || !(event.key in arrows)) return;
-  const step = props.value.framed.grid * (event.shiftKey ? 4 : 1);
-  const [across, down] = arrows[event.key];
-  moveFrame(part.left + across * step, part.top + down * step);
-  event.preventDefault();
-});
-placeFrame();
 
 const visible = () => element.isConnected && element.offsetParent !== null;
 const carriesFiles = (event) => visible() && [...(event.dataTransfer?.types ?? [])].includes("Files");

@@ -5,7 +5,6 @@ Also clips to restore.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,12 +14,12 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
 from hub.ui import scenes
 from hub.ui.examples import camera_noise, to_srgb
 
-from ...browser import CHROMIUM, FLAGS
+from ...browser import open_chromium
 
 MILLISECONDS = 60_000  # For whatever a page does at once, on a machine that is busy with something else.
 expect.set_options(timeout=MILLISECONDS)
@@ -74,13 +73,9 @@ def night_walk(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Co
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium without a window. For one module only: while it is open, Playwright occupies the thread's event loop."""
-    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    assert path, "These tests need Chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    """For one module only; see `open_chromium`."""
+    with open_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

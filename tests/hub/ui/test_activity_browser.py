@@ -110,7 +110,7 @@ def test_the_operator_and_the_models(server: Server, open_page: Callable[..., Pa
     expect(install).to_be_disabled()
     page.get_by_label("Operator's key").fill("not-the-operators-key")
     page.keyboard.press("Enter")
-    expect(page.locator("[data-alert=unlock]")).to_contain_text("not known here")
+    expect(page.locator("[data-alert=unlock]")).to_contain_text("not the one that is asked for")
     expect(install).to_be_disabled()
     page.get_by_label("Operator's key").fill(KEY)
     page.keyboard.press("Enter")

@@ -26,6 +26,7 @@ from skimage import data
 from hub.client import HubClient
 from hub.settings import CHECKOUT
 
+from ...browser import unnamed_controls
 from ...conftest import SHARED
 
 HAND_OVER = """([content, name, how]) => {
@@ -342,12 +343,7 @@ def check_phone(page: Page) -> None:
     assert main is not None
     assert side is not None
     assert main["y"] >= side["y"] + side["height"]
-    unnamed = page.eval_on_selector_all(
-        "button, input:not([type=file]), a, select",
-        """elements => elements.filter((element) => element.checkVisibility() && !(element.innerText.trim()
-             || element.ariaLabel || element.labels?.length)).map((element) => element.outerHTML.slice(0, 200))""",
-    )
-    assert unnamed == []
+    assert unnamed_controls(page) == []
     page.set_viewport_size({"width": 1280, "height": 900})
 
 

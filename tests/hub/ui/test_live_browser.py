@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import BrowserContext, Locator, Page, WebSocketRoute, expect
 
+from ...browser import unnamed_controls
+
 SLOW = 120_000  # milliseconds: the first frame loads torch and the model on a busy machine
 KEY = "a-key-that-nobody-guesses"
 # Every camera that the page opened, to see whether it was closed.
@@ -94,12 +96,7 @@ def check_phone(page: Page) -> None:
     assert main is not None
     assert side is not None
     assert main["y"] < side["y"]
-    unnamed = page.eval_on_selector_all(
-        "button, input:not([type=file]), a, select",
-        """elements => elements.filter((element) => element.checkVisibility() && !(element.innerText.trim()
-             || element.ariaLabel || element.labels?.length)).map((element) => element.outerHTML.slice(0, 200))""",
-    )
-    assert unnamed == []
+    assert unnamed_controls(page) == []
     page.set_viewport_size({"width": 1280, "height": 900})
 
 

@@ -21,7 +21,7 @@ from hub.ui.cache import PageCache
 from hub.ui.examples import load_examples
 from hub.ui.language import say
 from hub.ui.photo import PhotoTab, Updates
-from hub.ui.selection import MOST, holding
+from hub.ui.selection import MOST, holding, photos_of
 from hub.ui.visitors import owner_of, visitor_state
 
 AWAY = "The jobs database does not answer; please try again later."
@@ -236,7 +236,8 @@ def test_several_photos_are_added_one_by_one_and_taken_out_again(
     one = tab._remove(held, gr.EventData(None, {"photo": held["photos"][0]["preview"], "asked": 7}))[tab.picker]
     assert one["answers"] == 7
     assert one["name"] == strange.name
-    assert not one["error"]
+    assert "letter &lt;b&gt;.png: " in one["error"]
+    assert photos_of(tab._remove(held, gr.EventData(None, {}))[tab.picker]) == held["photos"], "None was named."
     none = tab._remove(held, gr.EventData(None, {"photo": None}))[tab.picker]
     assert "name" not in none
     assert upload(tab, noisy_png, held)["name"] == noisy_png.name, "It takes the place of all."

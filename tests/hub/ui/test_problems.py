@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.errors import Busy, HubError, TooLarge, TooManyRequests
+from hub.errors import Busy, Conflict, HubError, TooLarge, TooManyRequests
 from hub.jobs.model import Job, Kind, Status
 from hub.ui import language
 from hub.ui.language import say
@@ -36,6 +36,12 @@ def test_who_is_to_wait_is_told_how_long() -> None:
 )
 def test_what_has_no_words_is_said_as_the_hub_says_it(error: HubError) -> None:
     assert explain(error) == "What the hub says."
+
+
+def test_models_are_called_as_the_page_calls_them() -> None:
+    for name, called in (("deblur_b", say("model_name_deblur_b")), ("my_own", "my_own")):
+        error = Conflict("weights_not_installed", "Raw.", {"model_name": name, "command": f"fetch {name}"})
+        assert explain(error) == say("error_weights_not_installed", model_name=called, command=f"fetch {name}")
 
 
 def test_a_failed_job_is_explained() -> None:
