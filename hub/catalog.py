@@ -8,14 +8,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from hub.errors import Conflict, InvalidInput
 from hub.filenames import clean_name, plain_name
 from hub.manifest import MANIFEST, KnownModel, read_manifest
-
-if TYPE_CHECKING:
-    from uformer.model import Uformer
+from uformer.checkpoint import CheckpointError, Weights, inspect, load_weights
 
 TASKS: Mapping[str, str] = MappingProxyType({"denoise": "Denoise", "deblur": "Deblur"})
 DEFAULT_TASK = "denoise"
@@ -146,18 +143,16 @@ class Catalog:
             )
         return entry
 
-    def load(self, name: str) -> Uformer:
-        """The network of an installed model: eval mode, float32, on the CPU.
+    def load(self, name: str) -> Weights:
+        """The weights of an installed model.
 
         Raises InvalidInput (`unknown_model`), Conflict (`weights_not_installed`, `weights_unusable`).
         """
         entry = self.get(name)
         if entry.path is None or not entry.installed:
             raise unavailable(entry)
-        from uformer.checkpoint import CheckpointError, load_model
-
         try:
-            return load_model(entry.path, train_size=entry.train_size, variant=entry.variant)
+            return load_weights(entry.path, train_size=entry.train_size, variant=entry.variant)
         except CheckpointError as error:
             raise unavailable(replace(entry, problem=str(error))) from error
 
@@ -269,9 +264,6 @@ def _check(entry: ModelEntry, path: Path) -> ModelEntry:
                 sound = hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
             problem = None if sound else f"{path.name}: damaged, or not the file that the manifest means."
             return replace(entry, problem=problem)
-        # Imported here because torch takes seconds and a catalog without own files needs none.
-        from uformer.checkpoint import inspect
-
         info = inspect(path)
     except (OSError, ValueError) as error:
         return replace(entry, problem=str(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import dataclass
 from functools import cache
@@ -10,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-# Present where a driver for graphics processors is: NVIDIA's, the one of Linux inside Windows, AMD's.
-DRIVERS = ("/proc/driver/nvidia/version", "/dev/dxg", "/dev/kfd")
+from uformer.devices import may_have_gpu
+
 # What Linux allows a container; files of version 2 of control groups.
 CONTAINER = Path("/sys/fs/cgroup")
 
@@ -39,7 +38,7 @@ def describe(asked: str, backend: str | None) -> Device:
         _, kind, precision = backend.split("-")
         if kind != "cpu":
             return _accelerator(asked, kind, precision)
-    elif asked != "cpu" and (asked != "auto" or _may_have_accelerator()):
+    elif asked != "cpu" and (asked != "auto" or may_have_gpu()):
         return Device(None, None if asked == "auto" else "cuda", None, None, None)
     else:
         precision = None
@@ -54,10 +53,6 @@ def _accelerator(asked: str, kind: str, precision: str) -> Device:
     device = torch.device(asked if ":" in asked else kind)
     free, total = torch.cuda.mem_get_info(device)
     return Device(torch.cuda.get_device_name(device), kind, precision, total, free)
-
-
-def _may_have_accelerator() -> bool:
-    return os.name == "nt" or any(Path(driver).exists() for driver in DRIVERS)
 
 
 @cache

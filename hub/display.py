@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hub.catalog import Catalog, ModelEntry, unavailable
 from hub.choices import check_strength
+from hub.engine import Priority
 from hub.errors import Conflict, NotFound
 from hub.jobs.manager import JobManager, JobView
 from hub.jobs.model import Kind, Status
@@ -24,6 +25,7 @@ from hub.video.preview import restore_frame, shown
 from hub.video.terms import ClipTerms
 from hub.video.tracks import AFTER as SHOWN_AFTER
 from hub.video.tracks import BEFORE as SHOWN_BEFORE
+from uformer.restore import RestoreOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,9 +65,6 @@ class Display:
 
         Takes its turn as a photo does; call it from a worker thread. Raises as `Hub.submit_photo`.
         """
-        from hub.engine import Priority
-        from uformer.restore import RestoreOptions
-
         entry = self._installed(options)
         photo = self._decoder.decode(path)
         height, width = photo.pixels.shape[:2]
@@ -82,8 +81,6 @@ class Display:
 
         Takes its turn as a photo does; call it from a worker thread. Raises as `Hub.submit_video`.
         """
-        from hub.engine import Priority
-
         entry = self._installed(options)
         info = self._clips.probe(path)
         frame = self._clips.frame_at(path, info, seconds + float(info.origin))

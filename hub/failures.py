@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hub.errors import Cancelled, HubError, InvalidInput
+from uformer.backends import OutOfMemory
+from uformer.restore import RestoreCancelled
 
 
 @contextmanager
@@ -15,9 +17,6 @@ def restoring(what: str) -> Iterator[None]:
     Raises Cancelled, InvalidInput (`not_restorable`) for an overlap that is too large for any allowed tile, HubError
     (`out_of_memory`) when even the smallest tile does not fit; other errors pass.
     """
-    from uformer.backends import OutOfMemory
-    from uformer.restore import RestoreCancelled
-
     try:
         yield
     except RestoreCancelled as error:

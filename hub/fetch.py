@@ -17,6 +17,7 @@ from hub.download import AddressFailed, discard, download, open_client
 from hub.errors import Busy, Cancelled, Conflict, HubError
 from hub.flights import Flight, Probe
 from hub.ledger import Ledger
+from uformer.checkpoint import CheckpointError, inspect
 
 WATCH_SECONDS = 0.1
 
@@ -170,7 +171,7 @@ class Fetcher:
         """
         import torch
 
-        from uformer.checkpoint import CheckpointError, inspect, load_model, save_model
+        from uformer.modelfile import load_model, save_model
 
         with part.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

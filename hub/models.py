@@ -6,18 +6,16 @@ import logging
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hub.catalog import Catalog, ModelEntry, unavailable
+from hub.engine import ModelStatus
 from hub.errors import Busy, Conflict, HubError, InvalidInput
 from hub.installation import INSTALL_TASK, InstallSpec
 from hub.jobs.manager import Idempotency, JobManager
 from hub.jobs.model import Job, Kind
 from hub.networks import Networks
 from hub.settings import Settings
-
-if TYPE_CHECKING:  # It imports torch, which takes seconds: the server must listen before.
-    from hub.engine import ModelStatus
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +37,7 @@ class Models:
         return {"load_all_on_startup": self._settings.load_all_on_startup}
 
     def status(self) -> dict[str, Any]:
-        """The body of /api/loaded_models_status, from memory: neither PyTorch nor the engine is started for it.
+        """The body of /api/loaded_models_status, from memory: nothing is imported or started for it.
 
         {"models": [{"name", "task", "installed", "loaded", "loading", "in_use", "bytes", "backend"}],
         "device": {"name", "kind", "precision", "memory_total", "memory_free", "model_memory_used",

@@ -8,19 +8,16 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hub.catalog import Catalog, ModelEntry
 from hub.device import Device, describe
+from hub.engine import Engine, EngineSession, EngineStatus, EngineStopped, Priority
 from hub.errors import Busy, Cancelled
 from hub.parts import make_backend
 from hub.settings import Settings
-
-if TYPE_CHECKING:  # These import torch, which takes seconds: the server must listen before.
-    from hub.engine import Engine, EngineSession, EngineStatus, Priority
-    from uformer.backends import Backend
+from uformer.backends import Backend
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +42,6 @@ class Networks:
         """The one owner of the accelerator; made and started when first asked for."""
         with self._lock:
             if self._engine is None:
-                from hub.engine import Engine
-
                 engine = Engine(
                     self._load,
                     memory_budget=self._settings.model_memory_mb * 1_000_000,
@@ -69,12 +64,12 @@ class Networks:
 
     def status(self) -> EngineStatus | None:
         """What the engine holds and has done; None before it was made. Waits for no load."""
-        engine = self._engine  # Without the lock: it is held while PyTorch is imported.
+        engine = self._engine
         return None if engine is None else engine.status()
 
     def pixel_seconds(self, name: str, *, provisional: bool = False) -> float | None:
         """Seconds that a pixel takes with this model, as measured here; None before that. Waits for no load."""
-        engine = self._engine  # As in `status`.
+        engine = self._engine
         return None if engine is None else engine.pixel_seconds(name, provisional=provisional)
 
     def problem(self) -> str | None:
@@ -99,8 +94,6 @@ class Networks:
 
     def warm(self) -> None:
         """Load what the first photo will need; a failure shows again, to somebody, when a job asks for it."""
-        from hub.engine import EngineStopped, Priority
-
         began = time.monotonic()
         try:
             entry = self._catalog.default_model("denoise")
@@ -142,11 +135,9 @@ class Networks:
         return backend
 
     def _open(self, name: str) -> Backend:
-        from torch import OutOfMemoryError
-
         try:
             return make_backend(self._settings, self._catalog.load(name))
-        except (MemoryError, OutOfMemoryError) as error:
+        except MemoryError as error:
             raise Busy(
                 "out_of_memory", f"Too little memory is free to load {name}; try again when less is running."
             ) from error

@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hub.courtesy import step_back
-from hub.errors import InvalidInput
+from hub.errors import Busy, InvalidInput
 from hub.jobs.model import Kind
 from hub.leases import LeaseTerms
 from hub.media.image import PhotoDecoder
 from hub.media.video.decoder import ClipDecoder
 from hub.restoration import RestoreLimits
 from hub.video.terms import ClipTerms
+from uformer.backends import Backend, OutOfMemory, open_backend
+from uformer.checkpoint import Weights
 
 if TYPE_CHECKING:
     from hub.settings import Settings
-    from uformer.backends import Backend
-    from uformer.model import Uformer
 
 
 def make_decoder(settings: Settings, temp_dir: Path) -> PhotoDecoder:
@@ -74,24 +74,24 @@ def lease_terms(settings: Settings) -> LeaseTerms:
     )
 
 
-def make_backend(settings: Settings, model: Uformer, *, bridge: bool = True) -> Backend:
-    """The fastest way to run `model` that the settings and the machine allow.
+def make_backend(settings: Settings, weights: Weights, *, alone: bool = False) -> Backend:
+    """The fastest way to run the network with these weights that the settings and the machine allow.
 
-    bridge: whether PyTorch serves until OpenVINO's first graph is compiled.
-    Raises InvalidInput (`no_such_device`) if the settings ask for what the machine lacks.
+    alone: see `open_backend`.
+    Raises InvalidInput (`no_such_device`) if the settings ask for what the machine lacks, Busy (`out_of_memory`).
     """
-    from uformer.backends import open_backend
-
     try:
         return open_backend(
-            model,
+            weights,
             device=settings.device,
             precision=settings.precision,
             cpu_backend=settings.cpu_backend,
             threads=settings.threads,
             cache_dir=settings.resolved_graphs_dir,
-            bridge=bridge,
+            alone=alone,
             begin_thread=step_back,
         )
     except ValueError as error:
         raise InvalidInput("no_such_device", str(error)) from error
+    except OutOfMemory as error:
+        raise Busy("out_of_memory", f"{error} Try again when less is running.") from error

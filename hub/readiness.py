@@ -16,6 +16,7 @@ from hub.asking import Asker, Call, NoAnswer
 from hub.catalog import Catalog, ModelEntry
 from hub.errors import HubError, InvalidInput
 from hub.settings import Settings
+from uformer.devices import find_device
 
 log = logging.getLogger(__name__)
 
@@ -179,8 +180,6 @@ def _check_device(settings: Settings) -> None:
     if settings.device in ("auto", "cpu"):
         return
     # Only now, because it brings PyTorch in, which takes seconds.
-    from uformer.backends import find_device
-
     try:
         find_device(settings.device)
     except ValueError as error:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from hub.media.photo import Photo
 from hub.restoration import RestoreLimits, restore_photo
-
-if TYPE_CHECKING:
-    from uformer.restore import RestoreOptions, TileRunner
+from uformer.restore import RestoreOptions, TileRunner
+from uformer.tiling import Span, crop, round_up
 
 SIDE = 512
 GRID = 64
@@ -48,8 +47,6 @@ def restore_region(
     The photo is extended at its own edges as its whole restoration extends it.
     Raises InvalidInput (`not_restorable`), HubError (`out_of_memory`), Cancelled.
     """
-    from uformer.tiling import Span, crop
-
     rows, columns = (
         Span(*_seen(start, length), fade_in=0, fade_out=0)
         for start, length in ((region.top, photo.pixels.shape[0]), (region.left, photo.pixels.shape[1]))
@@ -69,8 +66,6 @@ def _along(place: float, length: int) -> tuple[int, int]:
 
 def _seen(start: int, length: int) -> tuple[int, int]:
     """Start and size, along one axis, of what the network sees of a region: a multiple of 128 as the whole photo."""
-    from uformer.tiling import round_up
-
     extended = round_up(length)
     size = min(SIDE + 2 * CONTEXT, extended)
     return min(max(start - CONTEXT, 0), extended - size), size

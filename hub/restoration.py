@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hub.choices import check_strength
+from hub.engine import Priority
 from hub.errors import InvalidInput
 from hub.failures import restoring
 from hub.jobs.manager import JobContext, Outcome
 from hub.media.image import OutputPlan, Photo, PhotoDecoder, encode, plan_output, write_display_png
 from hub.stages import Stage, fetch_weights
+from uformer.restore import RestoreOptions, Restorer, RestoreReport, TileRunner, blend
 
-if TYPE_CHECKING:  # These import torch, which takes seconds: the server must listen before.
+if TYPE_CHECKING:
     from hub.catalog import Catalog
     from hub.fetch import Fetcher
     from hub.networks import Networks
-    from uformer.restore import RestoreOptions, RestoreReport, TileRunner
 
 OUTPUT_FORMATS = ("same", "png", "jpeg", "webp", "tiff", "avif")
 RESTORED = "restored.npy"
@@ -94,7 +95,6 @@ def restore_photo(
     Raises Cancelled when `cancelled` says so, InvalidInput (`not_restorable`) for an overlap that is too
     large for any allowed tile, HubError `out_of_memory` when even the smallest tile does not fit.
     """
-    from uformer.restore import Restorer
 
     def told(done: int, total: int) -> None:
         if progress is not None:
@@ -135,9 +135,6 @@ class PhotoHandler:
 
     def __call__(self, context: JobContext) -> Outcome:
         """Run one job; the spec holds PhotoOptions whose model has been chosen."""
-        from hub.engine import Priority
-        from uformer.restore import RestoreOptions, blend
-
         started = time.monotonic()
         options = PhotoOptions.from_spec(context.job.spec)
         entry = self._catalog.resolve(options.task_type, options.model_name)
@@ -199,8 +196,6 @@ class PhotoHandler:
 
         Raises FileNotFoundError if it kept none.
         """
-        from uformer.restore import blend
-
         options = replace(PhotoOptions.from_spec(context.job.spec), strength=strength)
         restored = np.load(context.workdir / RESTORED, mmap_mode="r", allow_pickle=False)
         photo = self._decoder.decode(context.input)

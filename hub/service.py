@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from hub.access import Access
 from hub.catalog import Catalog
@@ -17,6 +17,7 @@ from hub.controls import controls
 from hub.courtesy import step_back
 from hub.disk import empty_folder
 from hub.display import Display
+from hub.engine import Engine
 from hub.errors import TooLarge
 from hub.fetch import Fetcher
 from hub.installation import InstallHandler
@@ -41,9 +42,6 @@ from hub.video.estimate import ClipEstimator, Estimate
 from hub.video.handler import VideoHandler
 from hub.video.options import CODECS, VideoOptions
 from hub.video.restoration import check_clip
-
-if TYPE_CHECKING:
-    from hub.engine import Engine
 
 __all__ = ["CODECS", "OUTPUT_FORMATS", "VERSION", "Hub", "PhotoOptions", "VideoOptions"]
 
@@ -157,10 +155,7 @@ class Hub:
 
     @property
     def engine(self) -> Engine:
-        """The one owner of the accelerator.
-
-        Made when first asked for: it brings PyTorch in, and the server's start must not wait for that.
-        """
+        """The one owner of the accelerator; made when first asked for."""
         return self._networks.engine
 
     def start(self) -> None:

@@ -1,36 +1,39 @@
-"""Checkpoints: a file of weights → a network, and back. Strict, and plain about what is wrong with a file."""
+"""Checkpoints: a file of weights → the weights of a network. Strict, and plain about what is wrong with a file."""
 
 from __future__ import annotations
 
-import os
 import re
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from uformer.layers import relative_position_index
-from uformer.model import STAGES, VARIANTS, Uformer, UformerConfig
+from uformer.architecture import STAGE_NAMES, VARIANTS, UformerConfig, relative_position_index, weight_shapes
 from uformer.weightfile import CheckpointError, WeightFile, open_weights
 
-__all__ = ["CheckpointError", "CheckpointInfo", "inspect", "load_model", "save_model", "variant_name"]
+__all__ = ["CheckpointError", "CheckpointInfo", "Weights", "inspect", "load_weights", "variant_name"]
 
 TRAIN_SIZES: Final = (128, 256)
 FLOATS: Final = ("float16", "bfloat16", "float32", "float64")
-STAGE_NAMES: Final = (
-    *(f"encoderlayer_{index}" for index in range(STAGES)),
-    "conv",
-    *(f"decoderlayer_{index}" for index in range(STAGES)),
-)
 # A constant of the window size that the official code keeps among the weights; some files lack it.
 DERIVED: Final = ".relative_position_index"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A network's weights, complete: contiguous arrays by name, shapes and order those of `weight_shapes(config)`."""
+
+    config: UformerConfig
+    arrays: Mapping[str, NDArray[np.float32]]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self.arrays.values())
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class CheckpointInfo:
     dtype: str
 
 
-def load_model(path: str | Path, train_size: int | None = None, variant: str | None = None) -> Uformer:
-    """Build the network that a file of weights belongs to: eval mode, float32, on the CPU.
+def load_weights(path: str | Path, train_size: int | None = None, variant: str | None = None) -> Weights:
+    """Read the weights of one network from a file.
 
     path: .safetensors, or .pth/.pt as training scripts write them. Code in a file is never run.
     train_size: 128 or 256; None takes the file's metadata, else 128.
@@ -60,25 +63,24 @@ def load_model(path: str | Path, train_size: int | None = None, variant: str | N
     path = Path(path)
     with open_weights(path) as stored:
         name = _find_variant(path, stored, variant)
-        size = _find_train_size(path, stored, train_size)
-        model = Uformer(replace(VARIANTS[name], train_size=size))
+        config = replace(VARIANTS[name], train_size=_find_train_size(path, stored, train_size))
         expected_index = relative_position_index()
         for key in stored.shapes:
-            if key.endswith(DERIVED) and not torch.equal(stored.read(key), expected_index):
+            if key.endswith(DERIVED) and not np.array_equal(stored.read(key), expected_index):
                 raise CheckpointError(path, f"`{key}` is not that of 8x8 windows.")
-        with torch.no_grad():
-            for key, parameter in model.named_parameters():
-                tensor = stored.read(key)
-                if not torch.isfinite(tensor).all():
-                    raise CheckpointError(path, f"`{key}` holds NaN or infinite values.")
-                parameter.copy_(tensor)
-    return model.eval()
+        arrays: dict[str, NDArray[np.float32]] = {}
+        for key in weight_shapes(config):
+            with np.errstate(over="ignore"):  # It shows as an infinite value.
+                arrays[key] = np.array(stored.read(key), np.float32, order="C")
+            if not np.isfinite(arrays[key]).all():
+                raise CheckpointError(path, f"`{key}` holds NaN or infinite values.")
+    return Weights(config, arrays)
 
 
 def inspect(path: str | Path) -> CheckpointInfo:
     """Tell what a file of weights holds, without building the network or reading the values.
 
-    Raises CheckpointError as `load_model` does, except for values that are not finite.
+    Raises CheckpointError as `load_weights` does, except for values that are not finite.
     """
     path = Path(path)
     with open_weights(path) as stored:
@@ -91,57 +93,6 @@ def inspect(path: str | Path) -> CheckpointInfo:
             metadata=dict(stored.metadata),
             dtype=types.pop() if len(types) == 1 else "float32",
         )
-
-
-def save_model(
-    model: Uformer,
-    path: str | Path,
-    metadata: Mapping[str, str] | None = None,
-    dtype: torch.dtype = torch.float32,
-) -> None:
-    """Write the network alone as a .safetensors file that `load_model` reads back; whole or not at all.
-
-    metadata: further remarks, such as the task; variant and train size are added.
-    dtype: float16 or float32. Raises ValueError for other types, and for weights that are not finite in it;
-    OSError if the file cannot be written.
-    """
-    if dtype not in (torch.float16, torch.float32):
-        raise ValueError(f"Weights are saved as float16 or float32, not {dtype}.")
-    path = Path(path)
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in model.state_dict().items():
-        kept = tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype)
-        if kept.is_floating_point() and not torch.isfinite(kept).all():
-            raise ValueError(f"`{name}` holds values that are not finite in {dtype}.")
-        tensors[name] = kept.contiguous()
-    remarks = {
-        **(metadata or {}),
-        "format": "pt",
-        "architecture": "uformer",
-        "variant": variant_name(model.config),
-        "train_size": str(model.config.train_size),
-    }
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        try:
-            save_file(tensors, temporary, metadata=remarks)
-        except SafetensorError as error:
-            raise OSError(f"{path} could not be written: {error}") from error
-        temporary.chmod(mode)  # safetensors makes files that nobody else may read.
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    if os.name == "posix":
-        # The name itself must reach the disk too.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def variant_name(config: UformerConfig) -> str:
@@ -208,24 +159,7 @@ def _weights(names: Iterable[str]) -> list[str]:
 @cache
 def _shapes(variant: str) -> dict[str, tuple[int, ...]]:
     """The shapes of a variant's weights, by name."""
-    config = VARIANTS[variant]
-    depths = dict(zip(STAGE_NAMES, config.depths, strict=True))
-    shapes = {}
-    for name, shape in _shapes_of_single_blocks(config.embed_dim, config.modulator).items():
-        stage, block, rest = name.partition(".blocks.0.")
-        if block:
-            shapes.update({f"{stage}.blocks.{index}.{rest}": shape for index in range(depths[stage])})
-        else:
-            shapes[name] = shape
-    return shapes
-
-
-@cache
-def _shapes_of_single_blocks(embed_dim: int, modulator: bool) -> dict[str, tuple[int, ...]]:
-    """The same for a network with one block to a stage: a stage's blocks are alike, and one is quickly made."""
-    with torch.device("meta"):
-        model = Uformer(UformerConfig(embed_dim, (1,) * len(STAGE_NAMES), modulator))
-    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    return weight_shapes(VARIANTS[variant])
 
 
 def _difference(found: Mapping[str, tuple[int, ...]]) -> str:

@@ -13,11 +13,7 @@ from timm.layers.weight_init import trunc_normal_
 from torch import Tensor, nn
 from torch.nn import functional
 
-WINDOW = 8
-TOKENS = WINDOW * WINDOW
-SHIFT = WINDOW // 2
-# What the paper's code adds to the score of two tokens that a cyclic shift made neighbours.
-MASKED = -100.0
+from uformer.architecture import SHIFT, TOKENS, WIDENING, WINDOW, relative_position_index, shift_masks
 
 
 def partition(x: Tensor) -> Tensor:
@@ -28,26 +24,6 @@ def partition(x: Tensor) -> Tensor:
 def unpartition(windows: Tensor) -> Tensor:
     """Put windows (B, rows, columns, 64, C) back together: the inverse of `partition`."""
     return rearrange(windows, "b r c (i j) d -> b (r i) (c j) d", i=WINDOW)
-
-
-def shift_masks() -> tuple[Tensor, Tensor]:
-    """Score offsets, each (64, 64), for windows whose lower / right half came from the other side.
-
-    After a cyclic shift only the last row and the last column of windows mix distant pixels, and
-    the corner window needs the sum of both.
-    """
-    half = torch.arange(WINDOW) >= SHIFT
-    lower = half.repeat_interleave(WINDOW)
-    right = half.repeat(WINDOW)
-    return tuple((part[:, None] != part[None, :]) * MASKED for part in (lower, right))  # type: ignore[return-value]
-
-
-def relative_position_index() -> Tensor:
-    """Where the bias of each pair of tokens stands in the bias table: (64, 64) integers below 225."""
-    y, x = torch.meshgrid(torch.arange(WINDOW), torch.arange(WINDOW), indexing="ij")
-    dy = y.flatten()[:, None] - y.flatten()[None, :] + WINDOW - 1
-    dx = x.flatten()[:, None] - x.flatten()[None, :] + WINDOW - 1
-    return dy * (2 * WINDOW - 1) + dx
 
 
 class QKV(nn.Module):
@@ -77,8 +53,8 @@ class WindowAttention(nn.Module):
         self.heads = heads
         self.shifted = shifted
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * WINDOW - 1) ** 2, heads))
-        self.register_buffer("relative_position_index", relative_position_index())
-        lower, right = shift_masks()
+        self.register_buffer("relative_position_index", torch.from_numpy(relative_position_index()))
+        lower, right = (torch.from_numpy(mask) for mask in shift_masks())
         self.register_buffer("lower_mask", lower, persistent=False)
         self.register_buffer("right_mask", right, persistent=False)
         self.qkv = QKV(dim)
@@ -138,7 +114,7 @@ class LeWinBlock(nn.Module):
         self.norm1 = nn.LayerNorm(dim)
         self.attn = WindowAttention(dim, heads, shifted=shifted)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = LeFF(dim, 4 * dim)
+        self.mlp = LeFF(dim, WIDENING * dim)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def attend(self, x: Tensor) -> Tensor:
@@ -161,15 +137,15 @@ class LeWinBlock(nn.Module):
 
 
 class Stage(nn.Module):
-    """The LeWin blocks of one resolution; every second one shifts its windows, where `shift` allows."""
+    """The LeWin blocks of one resolution."""
 
     def __init__(
-        self, dim: int, depth: int, heads: int, *, shift: bool, modulator: bool, drop_path: list[float]
+        self, dim: int, depth: int, heads: int, *, shifted: list[bool], modulator: bool, drop_path: list[float]
     ) -> None:
         super().__init__()
         self.blocks = nn.Sequential(
             *(
-                LeWinBlock(dim, heads, shifted=shift and i % 2 == 1, modulator=modulator, drop_path=drop_path[i])
+                LeWinBlock(dim, heads, shifted=shifted[i], modulator=modulator, drop_path=drop_path[i])
                 for i in range(depth)
             )
         )

@@ -2,51 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from timm.layers.weight_init import trunc_normal_
 from torch import Tensor, nn
 
-from uformer.layers import WINDOW, Downsample, InputProj, OutputProj, Stage, Upsample
-
-STAGES = 4
-# Sides must divide into windows at the lowest resolution.
-MULTIPLE = WINDOW * 2**STAGES
-
-
-@dataclass(frozen=True)
-class UformerConfig:
-    """What tells one Uformer from another.
-
-    depths: blocks of the four encoder stages, the bottleneck and the four decoder stages.
-    modulator: decoder windows carry a learned offset per token.
-    shift: every second block shifts its windows.
-    train_size: side in pixels of the official code's `img_size`. A stage whose resolution is one
-        window at that size never shifts, whatever the image: at 128 the bottleneck, at 256 none.
-    """
-
-    embed_dim: int
-    depths: tuple[int, ...]
-    modulator: bool
-    shift: bool = True
-    train_size: int = 128
-    num_heads: tuple[int, ...] = (1, 2, 4, 8, 16, 16, 8, 4, 2)
-
-    def __post_init__(self) -> None:
-        if len(self.depths) != 2 * STAGES + 1 or len(self.num_heads) != len(self.depths):
-            raise ValueError(f"depths and num_heads need {2 * STAGES + 1} numbers each.")
-        if self.train_size not in (128, 256):
-            raise ValueError(f"train_size must be 128 or 256, not {self.train_size}.")
-
-
-VARIANTS: dict[str, UformerConfig] = {
-    "uformer_16": UformerConfig(16, (2,) * 9, modulator=False),
-    "uformer_t": UformerConfig(16, (2,) * 9, modulator=True),
-    "uformer_s": UformerConfig(32, (2,) * 9, modulator=True),
-    "uformer_s_noshift": UformerConfig(32, (2,) * 9, modulator=True, shift=False),
-    "uformer_b": UformerConfig(32, (1, 2, 8, 8, 2, 8, 8, 2, 1), modulator=True),
-}
+from uformer.architecture import MULTIPLE, STAGE_NAMES, STAGES, UformerConfig
+from uformer.layers import Downsample, InputProj, OutputProj, Stage, Upsample
 
 
 class Uformer(nn.Module):
@@ -58,32 +19,31 @@ class Uformer(nn.Module):
     def __init__(self, config: UformerConfig, *, drop_path: float = 0.0) -> None:
         super().__init__()
         self.config = config
-        dim, depths = config.embed_dim, config.depths
+        depths = config.depths
         encoder_rates = torch.linspace(0, drop_path, sum(depths[:STAGES]), device="cpu").tolist()
         rates = [*encoder_rates, *[drop_path] * depths[STAGES], *encoder_rates[::-1]]
 
-        def stage(index: int, width: int, level: int) -> Stage:
+        def add(index: int) -> None:
             start = sum(depths[:index])
-            return Stage(
-                width,
+            stage = Stage(
+                config.width(index),
                 depths[index],
                 config.num_heads[index],
-                shift=config.shift and config.train_size >> level > WINDOW,
-                modulator=config.modulator and index > STAGES,
+                shifted=[config.shifts(index, block) for block in range(depths[index])],
+                modulator=config.modulates(index),
                 drop_path=rates[start : start + depths[index]],
             )
+            self.add_module(STAGE_NAMES[index], stage)
 
-        self.input_proj = InputProj(dim)
-        self.output_proj = OutputProj(2 * dim)
+        self.input_proj = InputProj(config.width(0))
+        self.output_proj = OutputProj(config.width(2 * STAGES))
         for i in range(STAGES):
-            self.add_module(f"encoderlayer_{i}", stage(i, dim << i, i))
-            self.add_module(f"dowsample_{i}", Downsample(dim << i, dim << (i + 1)))
-        self.conv = stage(STAGES, dim << STAGES, STAGES)
-        for i in range(STAGES):
-            level = STAGES - 1 - i
-            below = dim << (STAGES if i == 0 else level + 2)
-            self.add_module(f"upsample_{i}", Upsample(below, dim << level))
-            self.add_module(f"decoderlayer_{i}", stage(STAGES + 1 + i, dim << (level + 1), level))
+            add(i)
+            self.add_module(f"dowsample_{i}", Downsample(config.width(i), 2 * config.width(i)))
+        add(STAGES)
+        for i, index in enumerate(range(STAGES + 1, 2 * STAGES + 1)):
+            self.add_module(f"upsample_{i}", Upsample(config.width(index - 1), config.width(index) // 2))
+            add(index)
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -91,6 +51,11 @@ class Uformer(nn.Module):
 
         Raises ValueError for other shapes.
         """
+        result: Tensor = image + self.residual(image)
+        return result
+
+    def residual(self, image: Tensor) -> Tensor:
+        """What `forward` adds to a batch, and raises; `image` must be of the weights' type."""
         if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] % MULTIPLE or image.shape[3] % MULTIPLE:
             raise ValueError(
                 f"Uformer takes (B, 3, H, W) with H and W multiples of {MULTIPLE}, not {tuple(image.shape)}."
@@ -101,12 +66,12 @@ class Uformer(nn.Module):
             x = self.get_submodule(f"encoderlayer_{i}")(x)
             skips.append(x)
             x = self.get_submodule(f"dowsample_{i}")(x)
-        x = self.conv(x)
+        x = self.get_submodule(STAGE_NAMES[STAGES])(x)
         for i in range(STAGES):
             x = torch.cat((self.get_submodule(f"upsample_{i}")(x), skips.pop()), dim=-1)
             x = self.get_submodule(f"decoderlayer_{i}")(x)
-        result: Tensor = image + self.output_proj(x)
-        return result
+        residual: Tensor = self.output_proj(x)
+        return residual
 
 
 def _initialise(module: nn.Module) -> None:

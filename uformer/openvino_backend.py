@@ -9,23 +9,24 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uformer.backends import FULL_SCALE, OutOfMemory, Precision, TorchBackend
-from uformer.model import Uformer
+from uformer.backends import FULL_SCALE, OutOfMemory, Precision
+from uformer.checkpoint import Weights
 from uformer.openvino_chain import Chain
 from uformer.openvino_compiler import Compiler, Form, Shape
 from uformer.openvino_whole import Whole
+
+if TYPE_CHECKING:
+    from uformer.torch_backend import TorchBackend
 
 logger = logging.getLogger(__name__)
 
 # Graphs are kept up to this many bytes of working memory per embedding channel: three of 0.4 megapixels.
 KEPT_BYTES_PER_CHANNEL = 100_000_000
-# PyTorch takes a tile of this size about as long as OpenVINO takes to compile a graph.
-BRIDGED_PIXELS = 400_000
 
 
 class OpenVinoBackend:
@@ -35,37 +36,38 @@ class OpenVinoBackend:
     of pieces does so once it is compiled, and `between` is called after every strip of every piece. Which of them
     computes a tile, and what else runs in the middle, makes no difference to its pixels.
 
-    PyTorch bridges the time until the first of them is compiled, unless one is kept on disk, and runs the shapes that
-    OpenVINO cannot compile. Both compute in the same precision: single pixels of their results differ by two 8-bit
-    levels at the most. Every backend waits instead from its first steady `prepare` on, so that results never depend on
-    timing.
+    PyTorch runs the shapes that OpenVINO cannot compile, in the same precision.
 
-    bridge: False waits from the beginning, and compiles a chain only when it is first wanted. begin_thread: called at
+    alone: nobody more urgent is foreseen, so a chain is compiled only when it is first wanted. begin_thread: called at
     the beginning of each thread that compiles.
     """
 
     def __init__(
         self,
-        model: Uformer,
+        weights: Weights,
         *,
         precision: Precision,
         threads: int | None = None,
         cache_dir: Path | None = None,
-        bridge: bool = True,
+        alone: bool = False,
         begin_thread: Callable[[], None] | None = None,
     ) -> None:
-        self._network = model.eval().requires_grad_(False)
+        self._weights = weights
         self._precision = precision
-        self._bridge = TorchBackend(model, device="cpu", precision=precision, threads=threads)
-        self._compiler = Compiler(self._network, precision=precision, threads=threads, cache_dir=cache_dir)
+        self._threads = threads
+        self._plain: TorchBackend | None = None
+        self._plain_lock = threading.Lock()
+        self._compiler = Compiler(weights, precision=precision, threads=threads, cache_dir=cache_dir)
         self._graphs: OrderedDict[Form, Future[Whole | Chain]] = OrderedDict()
+        self._awaited: list[
+            Future[Whole | Chain]
+        ] = []  # Those that are still being made, in `_graphs` or not any more.
         self._running: list[Shape] = []
         self._held: Counter[Shape] = Counter()
-        self._bridged: set[Shape] = set()  # Shapes for which `prepare` did not wait; nor must `run`.
-        self._foresees = bridge
-        self._bridging = bridge
+        self._alone = alone
         self._refused: set[Form] = set()
-        self._lock = threading.Lock()
+        # Reentrant, because a graph that is made at once is settled by whoever asked for it.
+        self._lock = threading.RLock()
         # Whole graphs are waited for and chains are not, so the ones get in the way of the others nowhere.
         self._whole_thread = ThreadPoolExecutor(1, "openvino-compile", begin_thread)
         self._chain_thread = ThreadPoolExecutor(1, "openvino-compile-chain", begin_thread)
@@ -81,8 +83,10 @@ class OpenVinoBackend:
     def memory_bytes(self) -> int:
         with self._lock:
             graphs = dict(self._graphs)
-        weights = self._bridge.memory_bytes if self._precision == "float32" else self._bridge.memory_bytes // 2
-        return self._bridge.memory_bytes + sum(weights + self._working(*graph) for graph in graphs.items())
+            plain = self._plain
+        size = self._weights.nbytes + (0 if plain is None else plain.memory_bytes)
+        weights = self._weights.nbytes // (1 if self._precision == "float32" else 2)
+        return size + sum(weights + self._working(*graph) for graph in graphs.items())
 
     def run(
         self, batch: NDArray[Any], between: Callable[[], None] | None = None, *, likely: bool = True
@@ -93,7 +97,7 @@ class OpenVinoBackend:
         try:
             graph = (self._chain(shape) if between and likely else None) or self._whole(shape)
             if graph is None:
-                return self._bridge.run(batch, between)
+                return self._without_graph().run(batch, between)
             image = batch.astype(np.float32) / np.float32(FULL_SCALE[batch.dtype.name])
             for number, tile in enumerate(image):
                 if number and between is not None:
@@ -114,11 +118,8 @@ class OpenVinoBackend:
         del height, width
         return 1
 
-    def prepare(self, height: int, width: int, *, steady: bool = True) -> None:
+    def prepare(self, height: int, width: int, *, steady: bool = False) -> None:
         shape = height, width
-        if steady:
-            # Not only for this shape: its user may fall back to smaller tiles, which must not be bridged either.
-            self._bridging = False
         with self._lock:
             self._held[shape] += 1
         try:
@@ -136,56 +137,60 @@ class OpenVinoBackend:
             self._held[shape] -= 1
             if not self._held[shape]:
                 del self._held[shape]
-                self._bridged.discard(shape)
                 self._make_room(0)
 
     def close(self) -> None:
-        # A graph that is being compiled is let go when it is done: nobody should have to wait for that.
+        # A graph that is being compiled is let go when it is done, and the queued ones are not begun: nobody should
+        # have to wait for that.
         with self._calm:
             self._closed = True
             self._calm.notify_all()
         for thread in (self._whole_thread, self._chain_thread):
-            thread.shutdown(wait=False, cancel_futures=True)
+            thread.shutdown(wait=False)
         with self._lock:
+            for graph in self._awaited:
+                graph.cancel()
+            self._awaited.clear()
             self._graphs.clear()
-        self._bridge.close()
+            plain = self._plain
+        if plain is not None:
+            plain.close()
+
+    def _without_graph(self) -> TorchBackend:
+        """What runs the shapes that OpenVINO cannot compile. Raises CancelledError once closed."""
+        with self._plain_lock:
+            if self._plain is None:
+                # Only now, for importing PyTorch takes seconds.
+                from uformer.torch_backend import TorchBackend
+
+                self._check_open()
+                self._plain = TorchBackend(
+                    self._weights, device="cpu", precision=self._precision, threads=self._threads
+                )
+            return self._plain
 
     def _ready(self, shape: Shape, steady: bool) -> None:
-        """Wait for the graph for tiles of `shape`, unless PyTorch may bridge the time."""
-        form = Form(*shape)
-        if form in self._refused:
-            return
-        graph = self._graph(form)
-        if not steady and not graph.done() and self._bridges(shape):
-            with self._lock:
-                self._bridged.add(shape)
-            return
-        self._opened(form, graph)
-        if steady and self._foresees and Form(*shape, whole=False) not in self._refused:
+        """Wait for the graph for tiles of `shape`, or for what runs them without."""
+        if self._whole(shape) is None:
+            self._without_graph()
+        elif steady and not self._alone:
             # For what runs long: the first who is more urgent should not have to wait until it is compiled.
-            self._graph(Form(*shape, whole=False))
+            chain = Form(*shape, whole=False)
+            if chain not in self._refused:
+                self._graph(chain)
 
     def _whole(self, shape: Shape) -> Whole | Chain | None:
         """The graph for tiles of `shape`, waited for if nobody prepared it; None where PyTorch is to run them."""
         form = Form(*shape)
-        if form in self._refused:
-            return None
-        graph = self._graph(form)
-        if not graph.done() and (shape in self._bridged or self._bridges(shape)):
-            return None
-        return self._opened(form, graph)
+        return None if form in self._refused else self._opened(form, self._graph(form))
 
     def _chain(self, shape: Shape) -> Whole | Chain | None:
         """The chain for tiles of `shape`, if it is there; it is compiled for the next time, while others run."""
         form = Form(*shape, whole=False)
-        if form in self._refused or self._bridging:
+        if form in self._refused:
             return None
         graph = self._graph(form)
         return self._opened(form, graph) if graph.done() else None
-
-    def _bridges(self, shape: Shape) -> bool:
-        """Whether PyTorch runs tiles of `shape` until their graph is there."""
-        return self._bridging and shape[0] * shape[1] <= BRIDGED_PIXELS and not self._compiler.keeps(Form(*shape))
 
     def _opened(self, form: Form, graph: Future[Whole | Chain]) -> Whole | Chain | None:
         """The graph, waited for; None where OpenVINO cannot compile it: from now on, unless a file was to blame."""
@@ -217,45 +222,58 @@ class OpenVinoBackend:
             with self._calm:
                 if self._closed:
                     raise CancelledError
-                self._wholes += form.whole
                 thread, work = (
                     (self._whole_thread, self._open_whole) if form.whole else (self._chain_thread, self._open_chain)
                 )
-                self._graphs[form] = thread.submit(copy_context().run, work, form)
-            return self._graphs[form]
+                making = thread.submit(copy_context().run, work, form)
+                self._wholes += form.whole
+            # One of its own, since who waits for a graph that is being compiled must be told of the end all the same.
+            graph: Future[Whole | Chain] = Future()
+            self._graphs[form] = graph
+            self._awaited.append(graph)
+            making.add_done_callback(lambda made: self._settle(graph, made))
+            return graph
 
     def _make_room(self, size: int) -> None:
         """Forget graphs that nobody uses, the least recently used first, until `size` more bytes are allowed."""
         kept = {form: self._working(form, graph) for form, graph in self._graphs.items()}
-        excess = size + sum(kept.values()) - KEPT_BYTES_PER_CHANNEL * self._network.config.embed_dim
+        excess = size + sum(kept.values()) - KEPT_BYTES_PER_CHANNEL * self._weights.config.embed_dim
         for idle in [form for form in kept if form.shape not in self._running and form.shape not in self._held]:
             if excess > 0:
                 del self._graphs[idle]
                 excess -= kept[idle]
 
+    def _settle(self, graph: Future[Whole | Chain], made: Future[Whole | Chain]) -> None:
+        """Hand on what was made, unless those who wait were told in the meantime that there will be none."""
+        with self._lock:
+            if graph.done():
+                return
+            self._awaited.remove(graph)
+            if error := made.exception():
+                graph.set_exception(error)
+            else:
+                graph.set_result(made.result())
+
     def _open_whole(self, form: Form) -> Whole | Chain:
         try:
-            return self._open(form)
+            return self._compiler.make(form, self._check_open)
         finally:
             with self._calm:
                 self._wholes -= 1
                 self._calm.notify_all()
 
     def _open_chain(self, form: Form) -> Whole | Chain:
-        return self._open(form, self._let_wholes_pass)
-
-    def _open(self, form: Form, between: Callable[[], None] = lambda: None) -> Whole | Chain:
-        """Make graphs; from the first ones on there is no need of a bridge."""
-        opened = self._compiler.make(form, between)
-        self._bridging = False
-        return opened
+        return self._compiler.make(form, self._let_wholes_pass)
 
     def _let_wholes_pass(self) -> None:
         """Wait while a whole graph is compiled, for which somebody waits; raise CancelledError once closed."""
         with self._calm:
             self._calm.wait_for(lambda: not self._wholes or self._closed)
-            if self._closed:
-                raise CancelledError
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CancelledError
 
     def _working(self, form: Form, graph: Future[Whole | Chain]) -> int:
         """Roughly what a graph holds, or will hold once it is compiled, but for the weights."""

@@ -10,7 +10,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from uformer.layers import SHIFT
+from uformer.architecture import SHIFT
 from uformer.openvino_attention import mask_values
 from uformer.openvino_plan import MapShape, Piece, Port, Rows
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import openvino as ov
 
 from uformer import (
+    architecture,
     openvino_attention,
     openvino_chain,
     openvino_graph,
@@ -28,7 +29,7 @@ from uformer import (
     openvino_whole,
 )
 from uformer.backends import Precision
-from uformer.model import Uformer
+from uformer.checkpoint import Weights
 from uformer.openvino_chain import Chain, working_bytes
 from uformer.openvino_graph import build_piece, build_whole
 from uformer.openvino_plan import Piece, plan_pieces
@@ -59,9 +60,9 @@ class Compiler:
     """Makes the graphs of one network; thread-safe. cache_dir: where they are kept, if anywhere."""
 
     def __init__(
-        self, network: Uformer, *, precision: Precision, threads: int | None = None, cache_dir: Path | None = None
+        self, weights: Weights, *, precision: Precision, threads: int | None = None, cache_dir: Path | None = None
     ) -> None:
-        self._network = network
+        self._weights = weights
         self._narrow = precision == "bfloat16"
         self._core = ov.Core()
         self._config: dict[str, Any] = {
@@ -96,18 +97,10 @@ class Compiler:
                 _export(models, blob)
         return Whole(models[0]) if form.whole else Chain(pieces, models, narrow=self._narrow)
 
-    def keeps(self, form: Form) -> bool:
-        """Whether graphs are on the disk, so that `make` is quick."""
-        blob = self._blob(form)
-        try:
-            return blob is not None and blob.exists()
-        except OSError:
-            return False
-
     def expected_bytes(self, form: Form) -> int:
         """Roughly what a graph will hold, but for the weights."""
         if form.whole:
-            return whole_bytes(*form.shape, self._network.config.embed_dim)
+            return whole_bytes(*form.shape, self._weights.config.embed_dim)
         return working_bytes(self._plan(form), narrow=self._narrow)
 
     def _compile(self, form: Form, pieces: list[Piece], between: Callable[[], None]) -> Iterator[ov.CompiledModel]:
@@ -117,8 +110,8 @@ class Compiler:
 
     def _build(self, form: Form, pieces: list[Piece]) -> Iterable[ov.Model]:
         if form.whole:
-            return [build_whole(self._network, pieces)]
-        return (build_piece(self._network, piece, narrow=self._narrow) for piece in pieces)
+            return [build_whole(self._weights, pieces)]
+        return (build_piece(self._weights, piece, narrow=self._narrow) for piece in pieces)
 
     def _read(self, blob: Path, between: Callable[[], None]) -> Iterator[ov.CompiledModel]:
         with zipfile.ZipFile(blob) as archive:
@@ -129,7 +122,7 @@ class Compiler:
     def _plan(self, form: Form) -> list[Piece]:
         # In one piece nothing is cut into strips.
         strip_numbers = sys.maxsize if form.whole else self._strip_numbers
-        return plan_pieces(self._network.config, *form.shape, strip_numbers)
+        return plan_pieces(self._weights.config, *form.shape, strip_numbers)
 
     def _blob(self, form: Form) -> Path | None:
         """Where the graphs of one form are kept on disk."""
@@ -142,14 +135,22 @@ class Compiler:
         digest = hashlib.blake2b(digest_size=16)
         processor = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        settings = (sorted(self._config.items()), self._strip_numbers, self._network.config)
+        settings = (sorted(self._config.items()), self._strip_numbers, self._weights.config)
         for text in (ov.get_version(), processor, capabilities, *settings):
             digest.update(f"{text}\n".encode())
-        modules = (openvino_plan, openvino_nodes, openvino_attention, openvino_graph, openvino_chain, openvino_whole)
+        modules = (
+            architecture,
+            openvino_plan,
+            openvino_nodes,
+            openvino_attention,
+            openvino_graph,
+            openvino_chain,
+            openvino_whole,
+        )
         for module in modules:
             digest.update(inspect.getsource(module).encode())
-        for parameter in self._network.parameters():
-            digest.update(parameter.numpy().data)
+        for array in self._weights.arrays.values():
+            digest.update(array.data)
         return digest.hexdigest()
 
 

@@ -9,26 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 import openvino as ov
 from openvino import Node, opset13
 
-from uformer.layers import LeWinBlock
-from uformer.model import STAGES, Uformer
+from uformer.architecture import STAGE_NAMES, STAGES
+from uformer.checkpoint import Weights
 from uformer.openvino_attention import Attention
-from uformer.openvino_nodes import Array, FeatureMap, affine, constant, integers, reshape, transpose
+from uformer.openvino_nodes import FeatureMap, affine, constant, integers, reshape, transpose
 from uformer.openvino_plan import Piece, Port
 
 
-def build_whole(network: Uformer, pieces: Sequence[Piece]) -> ov.Model:
+def build_whole(weights: Weights, pieces: Sequence[Piece]) -> ov.Model:
     """The graph of all pieces, which are in one strip each.
 
     Inputs: the image, (height · width, 3) float32, RGB in [0, 1], then `mask_values` of their names. Output: what the
     network would add to it, same shape.
     """
-    builder = _Builder(network, edges=True)
+    builder = _Builder(weights, edges=True)
     image = pieces[0].inputs[0].map
     node = opset13.parameter([image.height * image.width, image.dim], np.float32, name=image.name)
     maps = {image: FeatureMap(node, image.height, image.width)}
@@ -39,12 +38,12 @@ def build_whole(network: Uformer, pieces: Sequence[Piece]) -> ov.Model:
     return _model([maps[pieces[-1].outputs[0].map].tokens], [node], builder, "uformer")
 
 
-def build_piece(network: Uformer, piece: Piece, *, narrow: bool) -> ov.Model:
+def build_piece(weights: Weights, piece: Piece, *, narrow: bool) -> ov.Model:
     """The graph of one piece for one strip; narrow: maps between pieces are bfloat16.
 
     Inputs: the piece's, (rows · width, dim), then `mask_values` of their names. Outputs: the piece's.
     """
-    builder = _Builder(network, edges=False)
+    builder = _Builder(weights, edges=False)
     inputs, maps = [], []
     for port in piece.inputs:
         first, end = port.span(0, piece.strips)
@@ -71,13 +70,6 @@ def _input(port: Port, rows: int, narrow: bool) -> Node:
     return opset13.parameter([rows * port.map.width, port.map.dim], kind, name=port.map.name)
 
 
-_STAGE_NAMES = (
-    *(f"encoderlayer_{i}" for i in range(STAGES)),
-    "conv",
-    *(f"decoderlayer_{i}" for i in range(STAGES)),
-)
-
-
 @dataclass
 class _Builder:
     """Adds operations.
@@ -85,27 +77,25 @@ class _Builder:
     edges: maps end at the tile's edges, so noughts are added around them; else the rows beyond a strip's come with it.
     """
 
-    uformer: Uformer
+    network: Weights
     edges: bool
 
     def __post_init__(self) -> None:
-        self.weights: dict[str, Array] = {
-            name: parameter.detach().numpy() for name, parameter in self.uformer.named_parameters()
-        }
-        self.attention = Attention(self.weights, self.edges)
+        self.weights = self.network.arrays
+        self.attention = Attention(self.network, self.edges)
 
     def piece(self, piece: Piece, maps: Sequence[FeatureMap]) -> list[Node]:
         """The tokens of a piece's outputs."""
         if piece.part == "output":
             return [self.convolution(maps[0], "output_proj.proj.0", stride=1).tokens]
-        name = f"{_STAGE_NAMES[piece.stage]}.blocks.{piece.block}"
+        name = f"{STAGE_NAMES[piece.stage]}.blocks.{piece.block}"
         if piece.part == "feed":
             wide, x = maps
             y = self.depthwise(wide, f"{name}.mlp.dwconv.0")
             return [opset13.add(x.tokens, self.linear(opset13.gelu(y.tokens, "erf"), f"{name}.mlp.linear2.0"))]
         x = maps[0] if piece.block else self.entrance(piece.stage, maps)
         y = replace(x, tokens=self.norm(x.tokens, f"{name}.norm1"))
-        tokens = opset13.add(x.tokens, self.attention.add(y, name, cast(LeWinBlock, self.uformer.get_submodule(name))))
+        tokens = opset13.add(x.tokens, self.attention.add(y, piece.stage, piece.block))
         wide = self.linear(self.norm(tokens, f"{name}.norm2"), f"{name}.mlp.linear1.0")
         return [tokens, opset13.gelu(wide, "erf")]
 

@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from uformer.layers import SHIFT, WINDOW
-from uformer.model import STAGES, UformerConfig
-
-HIDDEN = 4
+from uformer.architecture import SHIFT, STAGES, WIDENING, WINDOW, UformerConfig
 
 
 class Rows(Enum):
@@ -89,14 +86,14 @@ def _plan(config: UformerConfig, height: int, width: int, strip_numbers: int) ->
     skips: list[MapShape] = []
     for stage, depth in enumerate(config.depths):
         decodes = stage > STAGES
-        level = 2 * STAGES - stage if decodes else stage
-        h, w, dim = height >> level, width >> level, config.embed_dim << level + decodes
+        level = config.level(stage)
+        h, w, dim = height >> level, width >> level, config.width(stage)
         x = MapShape(f"x{stage}", f"x{stage}", h, w, dim)
         y = MapShape(f"y{stage}", "y", h, w, dim)
-        hidden = MapShape(f"hidden{stage}", "hidden", h, w, HIDDEN * dim)
+        hidden = MapShape(f"hidden{stage}", "hidden", h, w, WIDENING * dim)
         strips = _strips(h, w * dim, strip_numbers)
         for block in range(depth):
-            rows = Rows.SHIFTED if _shifts(config, level, block) else Rows.PLAIN
+            rows = Rows.SHIFTED if config.shifts(stage, block) else Rows.PLAIN
             inputs = [Port(x, rows)] if block else [below]
             if decodes and not block:
                 inputs.append(Port(skips.pop()))
@@ -107,10 +104,6 @@ def _plan(config: UformerConfig, height: int, width: int, strip_numbers: int) ->
         below = Port(x, Rows.HALO if stage < STAGES else Rows.PLAIN)
     residual = MapShape("residual", "residual", height, width, 3, wide=True)
     yield Piece("output", len(config.depths), 0, strips, (Port(x, Rows.HALO),), (Port(residual),))
-
-
-def _shifts(config: UformerConfig, level: int, block: int) -> bool:
-    return config.shift and config.train_size >> level > WINDOW and block % 2 == 1
 
 
 def _strips(height: int, numbers: int, limit: int) -> int:

@@ -1,4 +1,7 @@
-"""Files that hold weights, whatever their format: names, shapes and tensors. Runs no code from a file."""
+"""Files that hold weights, whatever their format: names, shapes and arrays. Runs no code from a file.
+
+PyTorch, which takes seconds to import, is asked for what it alone can read: its own files, and bfloat16.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,16 @@ import pickle
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Under which key training scripts keep the network beside optimizer state; the official ones use the first.
 WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params", "model")
@@ -33,24 +38,24 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class WeightFile:
-    """The tensors of an open file, by name.
+    """The arrays of an open file, by name.
 
-    dtypes: names as torch has them, such as `float16`.
+    dtypes: names as torch has them, such as `float16`; what is in the file, not what is read.
     metadata: the file's own remarks, values as text.
-    read: the tensor of a name, dense and on the CPU; raises CheckpointError.
+    read: the array of a name, bfloat16 as float32; may share the file's memory. Raises CheckpointError.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     dtypes: Mapping[str, str]
     metadata: Mapping[str, str]
-    read: Callable[[str], Tensor]
+    read: Callable[[str], NDArray[Any]]
 
 
 @contextmanager
 def open_weights(path: Path) -> Iterator[WeightFile]:
     """Open a .safetensors or a .pth/.pt file; its content decides, not its suffix.
 
-    Tensors are mapped from the file where the format allows, so memory grows only by what is read.
+    Arrays are mapped from the file where the format allows, so memory grows only by what is read.
     Raises CheckpointError.
     """
     try:
@@ -82,15 +87,26 @@ def _describe(head: bytes) -> str:
 
 @contextmanager
 def _open_safetensors(path: Path) -> Iterator[WeightFile]:
-    """Read the header of a safetensors file, and its tensors when asked."""
+    """Read the header of a safetensors file, and its arrays when asked."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with ExitStack() as held:
+            file = held.enter_context(safe_open(path, framework="np"))
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            dtypes = {name: _dtype_name(part.get_dtype()) for name, part in slices.items()}
+            # NumPy has no bfloat16.
+            wide = held.enter_context(safe_open(path, framework="pt")) if "bfloat16" in dtypes.values() else None
+
+            def read(name: str) -> NDArray[Any]:
+                if wide is not None and dtypes[name] == "bfloat16":
+                    return _array(wide.get_tensor(name))
+                array: NDArray[Any] = file.get_tensor(name)
+                return array
+
             yield WeightFile(
                 shapes={name: tuple(part.get_shape()) for name, part in slices.items()},
-                dtypes={name: _dtype_name(part.get_dtype()) for name, part in slices.items()},
+                dtypes=dtypes,
                 metadata=dict(file.metadata() or {}),
-                read=file.get_tensor,
+                read=read,
             )
     except SafetensorError as error:
         raise CheckpointError(path, f"truncated or damaged; safetensors says: {error}.") from error
@@ -102,6 +118,8 @@ def _dtype_name(code: object) -> str:
 
 def _read_torch(path: Path) -> WeightFile:
     """Read what torch.save wrote; plain data only."""
+    import torch
+
     zipped = zipfile.is_zipfile(path)
     if zipped and _is_torchscript(path):
         raise CheckpointError(path, "a TorchScript program, not weights; save the network's state_dict instead.")
@@ -139,22 +157,24 @@ def _is_torchscript(path: Path) -> bool:
 
 def _from_state_dict(path: Path, content: Any, remarks: dict[str, str]) -> WeightFile:
     """Look at a state dict as a file of weights."""
+    import torch
+
     if not isinstance(content, Mapping) or not content:
         raise CheckpointError(path, f"not a checkpoint: it holds a {type(content).__name__}, not named weights.")
     tensors: dict[str, Tensor] = {}
     for key, value in content.items():
         name = PREFIX.sub("", str(key))
-        if not isinstance(value, Tensor):
+        if not isinstance(value, torch.Tensor):
             raise CheckpointError(path, f"not a checkpoint: `{key}` is a {type(value).__name__}, not a tensor.")
         if name in tensors:
             raise CheckpointError(path, f"`{name}` is there twice, with and without a prefix.")
         tensors[name] = value
 
-    def read(name: str) -> Tensor:
+    def read(name: str) -> NDArray[Any]:
         tensor = tensors[name]
         if tensor.layout is not torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
             raise CheckpointError(path, f"`{name}` is no plain tensor (sparse, quantised or without data).")
-        return tensor
+        return _array(tensor)
 
     return WeightFile(
         shapes={name: tuple(tensor.shape) for name, tensor in tensors.items()},
@@ -162,3 +182,11 @@ def _from_state_dict(path: Path, content: Any, remarks: dict[str, str]) -> Weigh
         metadata=remarks,
         read=read,
     )
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    import torch
+
+    tensor = tensor.detach()
+    array: NDArray[Any] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array

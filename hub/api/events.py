@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 router = APIRouter(prefix="/api/tasks", tags=["Tasks"])
 
 LOOK_SECONDS = 0.5
-"""From one look at the watched tasks to the next: a stream tells of two states a second at most."""
+"""From one look at the watched tasks to the next: a stream tells of two states a second at most, its end at once."""
 KEEP_ALIVE_SECONDS = 15.0
 """After so long a silence a comment is sent, or proxies would take the connection for dead."""
 RECONNECT_MS = 2000
@@ -71,25 +72,66 @@ class State:
 
 
 class Watch:
-    """Looks at all tasks that are being watched, in one call on one thread for each round, while there are any."""
+    """Looks at all tasks that are being watched, in one call on one thread for each round, while there are any.
+
+    Who watches one that ends hears of it without waiting for the round.
+    """
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._wanted: set[str] = set()
         self._round: asyncio.Task[Mapping[str, JobView]] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watched: dict[str, set[asyncio.Event]] = {}
+        hub.manager.listen(self._tell)
 
-    async def next(self, task_id: str) -> JobView | None:
-        """How the task stands in the next round; None if it was deleted. Raises Busy while the database is away."""
+    @contextmanager
+    def watching(self, task_id: str) -> Iterator[asyncio.Event]:
+        """What is set when the task ends, for one who watches it as long as the block lasts."""
+        self._loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        watchers = self._watched.setdefault(task_id, set())
+        watchers.add(ended)
+        try:
+            yield ended
+        finally:
+            watchers.remove(ended)
+            if not watchers:
+                del self._watched[task_id]
+
+    async def next(self, task_id: str, ended: asyncio.Event) -> JobView | None:
+        """How the task stands in the next round, or as soon as `ended` is set; None if it was deleted.
+
+        Raises Busy while the database is away.
+        """
         if self._round is None or self._round.done():
             self._round = asyncio.create_task(self._look())
+        round_of_all, told = self._round, asyncio.create_task(ended.wait())
         self._wanted.add(task_id)
-        # Shielded, since the others go on waiting when one client leaves.
-        return (await asyncio.shield(self._round)).get(task_id)
+        try:
+            # Which cancels neither, since the others go on waiting when one client leaves.
+            await asyncio.wait((round_of_all, told), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+        if ended.is_set():
+            ended.clear()
+            return (await STATUS.run(self._hub.manager.views, {task_id})).get(task_id)
+        return (await round_of_all).get(task_id)
 
     async def _look(self) -> Mapping[str, JobView]:
         await asyncio.sleep(LOOK_SECONDS)
         wanted, self._wanted, self._round = self._wanted, set(), None  # Who asks from now on waits for the next round.
         return await STATUS.run(self._hub.manager.views, wanted)
+
+    def _tell(self, task_id: str) -> None:
+        """A task has ended; its own thread says so."""
+        if self._loop is not None and task_id in self._watched:
+            with suppress(RuntimeError):  # The server has stopped, and with it whoever watched.
+                self._loop.call_soon_threadsafe(self._wake, task_id)
+
+    def _wake(self, task_id: str) -> None:
+        for ended in self._watched.get(task_id, ()):
+            ended.set()
 
 
 async def _watch_of(request: Request) -> Watch:
@@ -99,25 +141,26 @@ async def _watch_of(request: Request) -> Watch:
 
 async def told(task_id: str, state: State, seen: str | None, watch: Watch) -> AsyncIterator[bytes]:
     """The stream's bytes: `state` unless its id is `seen`, then every other one, until the task has ended."""
-    yield format_sse_event(retry=RECONNECT_MS)
-    spoken = time.monotonic()
-    while True:
-        if state.id != seen:
-            yield state.event()
-            seen, spoken = state.id, time.monotonic()
-        elif time.monotonic() - spoken >= KEEP_ALIVE_SECONDS:
-            yield format_sse_event(comment="still there")
-            spoken = time.monotonic()
-        if state.final:
-            return
-        try:
-            view = await watch.next(task_id)
-        except Busy as error:
-            log.warning("Task %s: its watcher waits: %s", task_id, error.message)
-            continue
-        if view is None:
-            return  # Whoever connects again learns that the task is gone.
-        state = State.of(view)
+    with watch.watching(task_id) as ended:
+        yield format_sse_event(retry=RECONNECT_MS)
+        spoken = time.monotonic()
+        while True:
+            if state.id != seen:
+                yield state.event()
+                seen, spoken = state.id, time.monotonic()
+            elif time.monotonic() - spoken >= KEEP_ALIVE_SECONDS:
+                yield format_sse_event(comment="still there")
+                spoken = time.monotonic()
+            if state.final:
+                return
+            try:
+                view = await watch.next(task_id, ended)
+            except Busy as error:
+                log.warning("Task %s: its watcher waits: %s", task_id, error.message)
+                continue
+            if view is None:
+                return  # Whoever connects again learns that the task is gone.
+            state = State.of(view)
 
 
 @router.get(
@@ -146,7 +189,7 @@ async def task_events(
         ),
     ] = None,
 ) -> Response:
-    """The task's state now, then each new one as it comes, at most two a second; the stream ends with the task.
+    """The task's state now, then each new one as it comes, at most two a second, and its end at once.
 
     A browser's `EventSource` connects again by itself, also to a server that was restarted; after the last state it is
     told to stop (204).

@@ -113,6 +113,17 @@ def build_parser() -> argparse.ArgumentParser:
     fetch.add_argument("--force", action="store_true", help="download again what is installed")
     fetch.add_argument("models", nargs="+", metavar="MODEL", help="a name that `models` lists")
 
+    benchmark = commands.add_parser("benchmark", help="measure what the hub costs on top of the network")
+    benchmark.set_defaults(run=_benchmark)
+    benchmark.add_argument("--photo", type=Path, help="what is restored (default: a picture made for it)")
+    benchmark.add_argument(
+        "--size", nargs=2, type=between(1, 20000, int), default=(640, 480), metavar=("W", "H"), help="of that picture"
+    )
+    benchmark.add_argument("--clip", type=Path, help="also measure while this clip is restored; a minute or longer")
+    benchmark.add_argument("--model", help="a name that `models` lists (default: the best installed one for denoise)")
+    benchmark.add_argument("--rounds", type=between(1, 1000, int), default=7, metavar="N", help="default: 7")
+    benchmark.add_argument("--json", type=Path, help="also write every single measurement into this file")
+
     settings = commands.add_parser("settings", help="list every HUB_ setting: its value, default and meaning")
     settings.set_defaults(run=_settings)
 
@@ -140,6 +151,12 @@ def _fetch(args: argparse.Namespace, settings: Settings) -> int:
     from hub.cli.models import fetch_models
 
     return fetch_models(settings, args.models, force=args.force)
+
+
+def _benchmark(args: argparse.Namespace, settings: Settings) -> int:
+    from hub.cli.benchmark import benchmark
+
+    return benchmark(args, settings)
 
 
 def _settings(_args: argparse.Namespace, settings: Settings) -> int:

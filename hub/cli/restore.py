@@ -25,6 +25,7 @@ from hub.parts import make_backend, make_decoder, restore_limits
 from hub.restoration import RestoreLimits, restore_photo
 from hub.settings import read_settings
 from hub.video.handler import weights_digest
+from uformer.checkpoint import CheckpointError, load_weights
 from uformer.restore import RestoreOptions, blend
 
 if TYPE_CHECKING:
@@ -121,15 +122,13 @@ def _tell(item: Item, done: Future[Written], bar: PhotosBar) -> bool:
 def _choose_network(args: argparse.Namespace, settings: Settings) -> Network:
     """The model that the arguments mean; official weights are fetched if need be."""
     if args.weights is not None:
-        from uformer.checkpoint import CheckpointError, load_model
-
         try:
-            model = load_model(args.weights)
+            weights = load_weights(args.weights)
         except (CheckpointError, OSError) as error:
             raise InvalidInput("weights_unusable", str(error)) from error
         task = args.task or "denoise"
         return Network(
-            args.weights.name, task, _stamp(args, args.weights), lambda: make_backend(settings, model, bridge=False)
+            args.weights.name, task, _stamp(args, args.weights), lambda: make_backend(settings, weights, alone=True)
         )
 
     catalog = open_catalog(settings)
@@ -144,7 +143,7 @@ def _choose_network(args: argparse.Namespace, settings: Settings) -> Network:
         entry.name,
         entry.task,
         _stamp(args, entry.path),
-        lambda: make_backend(settings, catalog.load(entry.name), bridge=False),
+        lambda: make_backend(settings, catalog.load(entry.name), alone=True),
     )
 
 

@@ -60,10 +60,11 @@ class EngineSession:
             self._release(held)
 
     def prepare(self, shapes: Iterable[Shape]) -> None:
-        """Make the model ready for tiles of these (height, width), so that their results never depend on timing.
+        """Make the model ready for tiles of these (height, width), of which there will be many.
 
-        It stays ready until the session ends. This works in the caller's thread, for seconds per shape that was never
-        compiled on this machine, while other sessions go on. Raises Cancelled, asked before each shape, EngineStopped.
+        It stays ready until the session ends, also to give way in the middle of a tile. This works in the caller's
+        thread, for seconds per shape that was never compiled on this machine, while other sessions go on. Raises
+        Cancelled, asked before each shape, EngineStopped.
         """
         for shape in sorted(shapes):
             self._check_cancelled()

@@ -241,6 +241,10 @@ class JobManager:
         with self._replacing, self._reopening.hold(job_id):
             return self._view(replace_result(self._store.get(job_id), make, self._store, self._files), None)
 
+    def listen(self, told: Callable[[str], None]) -> None:
+        """Have `told` called with the id of each job that ends or is put back from now on, perhaps twice: be quick."""
+        self._runs.listen(told)
+
     def wait(self, job_id: str, timeout: float) -> JobView:
         """Wait until the job has ended and its run has cleaned up. Raises NotFound, TimeoutError."""
         deadline = time.monotonic() + timeout

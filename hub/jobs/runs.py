@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from hub.errors import Busy
@@ -16,6 +16,14 @@ class Runs:
     def __init__(self) -> None:
         self._runs: dict[str, Run] = {}
         self._changed = threading.Condition()
+        self._listeners: list[Callable[[str], None]] = []
+
+    def listen(self, told: Callable[[str], None]) -> None:
+        """Have `told` called with the id of each job that is cancelled or whose run ends, from now on.
+
+        In the thread that ends it, which waits: it must be quick, and not raise.
+        """
+        self._listeners.append(told)
 
     @contextmanager
     def hold(self, run: Run) -> Iterator[None]:
@@ -28,6 +36,7 @@ class Runs:
             with self._changed:
                 del self._runs[run.job.id]
                 self._changed.notify_all()
+            self._tell(run.job.id)
 
     def get(self, job_id: str) -> Run | None:
         """The job's run, if there is one."""
@@ -46,7 +55,8 @@ class Runs:
             if run is not None:
                 run.cancelled.set()
             self._changed.notify_all()
-            return run is not None
+        self._tell(job_id)
+        return run is not None
 
     def await_end(self, job_id: str, timeout: float) -> None:
         """Wait until the job has no run. Raises Busy if it still has one after `timeout` seconds."""
@@ -58,3 +68,7 @@ class Runs:
         """Wait until some run ends or some job is cancelled, at most `timeout` seconds."""
         with self._changed:
             self._changed.wait(timeout)
+
+    def _tell(self, job_id: str) -> None:
+        for told in self._listeners:
+            told(job_id)

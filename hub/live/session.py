@@ -8,12 +8,12 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hub.catalog import Catalog, ModelEntry
+from hub.engine import EngineSession
 from hub.errors import Busy, Cancelled, HubError
 from hub.failures import restoring
 from hub.live.downloads import ANSWER_SECONDS, Downloads
@@ -23,9 +23,7 @@ from hub.live.pictures import decode, encode, from_base64, write_rate
 from hub.live.slots import SlotRunner, Slots
 from hub.live.workers import HeldSession, Workers
 from hub.restoration import RestoreLimits
-
-if TYPE_CHECKING:  # These import torch, which takes seconds: the server must listen before.
-    from hub.engine import EngineSession
+from uformer.restore import RestoreOptions, Restorer
 
 RATE_SECONDS = 2.0
 """The frames per second that are shown are those of so many seconds."""
@@ -230,8 +228,6 @@ class LiveSession:
             return frame
 
     def _restored(self, frame: LiveFrame, runner: SlotRunner) -> RestoredFrame:
-        from uformer.restore import RestoreOptions, Restorer
-
         began = time.monotonic()
         terms = self._terms
         as_text = isinstance(frame.data, str)

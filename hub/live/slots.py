@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # These import torch, which takes seconds: the server must listen before.
-    from hub.engine import EngineSession
+from hub.engine import EngineSession
 
 
 class Slots:

@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from hub.engine import EngineSession, Priority
 from hub.errors import Cancelled
 
-if TYPE_CHECKING:  # These import torch, which takes seconds: the server must listen before.
-    from hub.engine import EngineSession
+if TYPE_CHECKING:
     from hub.networks import Networks
 
 LINGER_SECONDS = 3.0
@@ -47,8 +47,6 @@ class HeldSession:
         abandoned: whether nobody waits for the frame any more; asked often, by several threads.
         Raises Cancelled, EngineStopped, or what loading raised.
         """
-        from hub.engine import Priority
-
         self._abandoned = abandoned
         if self._session is None or name != self._name or time.monotonic() > self._until:
             self.close()

@@ -21,6 +21,8 @@ from hub.video.selection import chosen_frames, chosen_seconds, chosen_ticks
 from hub.video.sizes import Scales
 from hub.video.terms import ClipTerms
 from hub.video.tracks import RESULT, USUAL_RATE, make_tracks
+from hub.work import pixel_work
+from uformer.tiling import plan_tiles
 
 _SOUND_BYTES = 18_000  # Per second and stream; what AAC at 144 kbit/s takes.
 _FILE_BYTES = 4_000
@@ -116,8 +118,6 @@ class ClipEstimator:
         """
         rate = self._networks.pixel_seconds(model.name, provisional=provisional)
         if rate is not None:
-            from uformer.tiling import plan_tiles  # PyTorch is here already: an engine has measured.
-
             terms = self._terms
             tiles = plan_tiles(
                 info.height, info.width, max_pixels=terms.max_tile_pixels, overlap=terms.overlap, tile=terms.tile
@@ -145,8 +145,6 @@ class ClipEstimator:
         others = [other for other in self._catalog.models() if other.name != model.name and other.variant]
         if model.variant is None or not others:
             return
-        from hub.work import pixel_work
-
         mine = pixel_work(model.variant)
         likenesses = [(other, mine / pixel_work(str(other.variant))) for other in others]
         yield from sorted(likenesses, key=lambda likeness: abs(math.log(likeness[1])))

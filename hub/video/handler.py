@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hub.engine import Priority
 from hub.jobs.handler import JobContext, Outcome
 from hub.media.video.decoder import ClipDecoder
 from hub.media.video.writing import Joined
@@ -20,7 +21,7 @@ from hub.video.restoration import ClipRestoration, Restored
 from hub.video.terms import ClipTerms
 from hub.video.tracks import AFTER, BEFORE, RESULT
 
-if TYPE_CHECKING:  # These import torch, which takes seconds: the server must listen before.
+if TYPE_CHECKING:
     from hub.catalog import Catalog, ModelEntry
     from hub.fetch import Fetcher
     from hub.networks import Networks
@@ -61,8 +62,6 @@ class VideoHandler:
 
     def __call__(self, context: JobContext) -> Outcome:
         """Run one job; the spec holds VideoOptions whose model has been chosen."""
-        from hub.engine import Priority
-
         if (outcome := _outcome(context)) is not None:
             return outcome
         started = time.monotonic()

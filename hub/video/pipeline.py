@@ -23,9 +23,10 @@ from hub.media.video.writing import ClipWriter
 from hub.video.recipe import MARKS
 from hub.video.segments import Ending, Mark, Segment, SegmentFolder
 from hub.video.tracks import Track
+from uformer.restore import blend
+from uformer.sequence import SequenceRestorer
 
 if TYPE_CHECKING:
-    from uformer.sequence import SequenceRestorer
     from uformer.temporal import TemporalSmoother
 
 logger = logging.getLogger(__name__)
@@ -188,8 +189,6 @@ class ClipPipeline:
             yield *waiting.popleft(), restored
 
     def _blended(self, original: NDArray[Any], restored: NDArray[Any]) -> NDArray[Any]:
-        from uformer.restore import blend
-
         return restored if self._strength == 1 else blend(original, restored, self._strength)
 
     def _begin_segment(self, writers: Mapping[str, ClipWriter], index: int) -> None:

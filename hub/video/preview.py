@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hub.engine import EngineSession
 from hub.failures import restoring
 from hub.media.video.clip import ClipInfo, Frame
 from hub.video.options import VideoOptions
 from hub.video.terms import ClipTerms
+from uformer.restore import RestoreOptions, blend
+from uformer.sequence import SequenceRestorer
 
 UTMOST_ASPECT = Fraction(8)
-
-if TYPE_CHECKING:
-    from hub.engine import EngineSession
 
 
 def restore_frame(
@@ -27,9 +27,6 @@ def restore_frame(
 
     Returns an array like the frame's. Raises InvalidInput (`not_restorable`), HubError (`out_of_memory`), Cancelled.
     """
-    from uformer.restore import RestoreOptions, blend
-    from uformer.sequence import SequenceRestorer
-
     with restoring("a frame of this size"):
         sequence = SequenceRestorer(
             session,

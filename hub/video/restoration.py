@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hub.disk import make_folder
+from hub.engine import EngineSession
 from hub.errors import HubError
 from hub.failures import restoring
 from hub.media.video.clip import ClipInfo
@@ -22,10 +23,8 @@ from hub.video.segments import Ending, Segment, SegmentFolder, read_recipe
 from hub.video.selection import chosen_frames, chosen_ticks
 from hub.video.terms import ClipTerms
 from hub.video.tracks import RESULT, make_tracks, needed_space
-
-if TYPE_CHECKING:  # These import torch, which takes seconds: the server must listen before.
-    from hub.engine import EngineSession
-    from uformer.restore import RestoreReport
+from uformer.restore import RestoreOptions, RestoreReport
+from uformer.sequence import SequenceRestorer
 
 logger = logging.getLogger(__name__)
 
@@ -111,8 +110,6 @@ class ClipRestoration:
         Raises InvalidInput (`no_frames`, `not_restorable`, what decoding raises), Busy (`disk_full`), Cancelled,
         HubError (`out_of_memory`); what is finished by then stays in the folder.
         """
-        from uformer.restore import RestoreOptions
-        from uformer.sequence import SequenceRestorer
         from uformer.temporal import TemporalSmoother
 
         info, recipe = self.info, self._recipe

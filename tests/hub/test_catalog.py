@@ -15,8 +15,10 @@ from safetensors.torch import save_file
 from hub.catalog import Catalog, ModelEntry
 from hub.errors import Conflict, HubError, InvalidInput
 from hub.settings import CHECKOUT
-from uformer.checkpoint import inspect, save_model
-from uformer.model import VARIANTS, Uformer
+from uformer.architecture import VARIANTS
+from uformer.checkpoint import inspect
+from uformer.model import Uformer
+from uformer.modelfile import build_model, save_model
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +82,9 @@ def test_the_project_ships_a_denoiser_that_loads(tmp_path: Path) -> None:
     entry = catalog.get("denoise_16")
     assert entry.installed
     assert (entry.task, entry.variant, entry.train_size) == ("denoise", "uformer_16", 128)
-    network = catalog.load("denoise_16")
-    assert network.config == VARIANTS["uformer_16"]
+    weights = catalog.load("denoise_16")
+    assert weights.config == VARIANTS["uformer_16"]
+    network = build_model(weights)
     with torch.inference_mode():
         assert network(torch.full((1, 3, 128, 128), 0.5)).sub(0.5).abs().max() < 0.1
 
@@ -252,7 +255,7 @@ def test_asking_again_reads_no_file_again(folders: Folders, sample: Path, monkey
     for number in range(3):
         shutil.copy(sample, folders.weights / f"own{number}.safetensors")
     looked: list[Path] = []
-    monkeypatch.setattr("uformer.checkpoint.inspect", lambda path: looked.append(path) or inspect(path))
+    monkeypatch.setattr("hub.catalog.inspect", lambda path: looked.append(path) or inspect(path))
     before = folders.catalog.models()
     assert len(looked) == 3
     assert folders.catalog.models() == before

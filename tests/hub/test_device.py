@@ -29,7 +29,7 @@ def test_nothing_is_guessed_of_an_accelerator(
 ) -> None:
     driver = tmp_path / "driver"
     driver.touch()
-    monkeypatch.setattr(device, "DRIVERS", (str(driver),))
+    monkeypatch.setattr("uformer.devices.DRIVERS", (str(driver),))
 
     found = describe(asked, None)
 

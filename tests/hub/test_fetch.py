@@ -24,8 +24,10 @@ from hub import download as downloading
 from hub.catalog import Catalog
 from hub.errors import Busy, Cancelled, Conflict, InvalidInput
 from hub.fetch import Fetcher
-from uformer.checkpoint import inspect, load_model
-from uformer.model import VARIANTS, Uformer
+from uformer.architecture import VARIANTS
+from uformer.checkpoint import inspect
+from uformer.model import Uformer
+from uformer.modelfile import load_model
 
 SOURCE = "Official file.pth"
 

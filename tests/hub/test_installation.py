@@ -20,7 +20,8 @@ from hub.jobs.model import Job, Kind
 from hub.jobs.progress import Progress
 from hub.results import FileStore
 from hub.settings import CHECKOUT, Settings
-from uformer.model import VARIANTS, Uformer
+from uformer.architecture import VARIANTS
+from uformer.model import Uformer
 
 SIDD = "uformer16_denoising_sidd.pth"
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from hub.catalog import Catalog
 from hub.engine import Priority
@@ -25,8 +24,10 @@ from hub.models import Models
 from hub.networks import Networks
 from hub.results import FileStore
 from hub.settings import CHECKOUT, Settings
-from uformer.checkpoint import save_model
-from uformer.model import VARIANTS, Uformer
+from uformer.architecture import VARIANTS
+from uformer.checkpoint import Weights
+from uformer.model import Uformer
+from uformer.modelfile import save_model
 
 MODEL = Uformer(VARIANTS["uformer_t"])
 MODEL_BYTES = sum(parameter.nbytes for parameter in MODEL.parameters())
@@ -75,6 +76,7 @@ def make_hub(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
             data_dir=tmp_path / "data",
             weights_dir=weights,
             cpu_backend="torch",
+            precision="float32",
             fetch_urls=["http://127.0.0.1:9/"],
             **changes,
         )
@@ -251,9 +253,9 @@ def test_a_damaged_file_does_not_keep_the_others_from_being_loaded(
     hub = make_hub()
     load = hub.catalog.load
 
-    def broken(name: str) -> Uformer:
+    def broken(name: str) -> Weights:
         if name == "b_mine":
-            raise torch.OutOfMemoryError
+            raise MemoryError
         return load(name)
 
     monkeypatch.setattr(hub.catalog, "load", broken)

@@ -21,8 +21,9 @@ from hub.errors import Conflict, InvalidInput, NotFound, TooLarge, UnsupportedMe
 from hub.jobs.model import Kind, Status
 from hub.service import VERSION, Hub, PhotoOptions
 from hub.settings import CHECKOUT, Settings
-from uformer.checkpoint import save_model
-from uformer.model import VARIANTS, Uformer
+from uformer.architecture import VARIANTS
+from uformer.model import Uformer
+from uformer.modelfile import save_model
 
 SECONDS = 120
 

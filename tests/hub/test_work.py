@@ -6,7 +6,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hub import work
 from hub.work import pixel_work
-from uformer.model import VARIANTS, Uformer
+from uformer.architecture import VARIANTS
+from uformer.model import Uformer
 
 SIDE = 128
 

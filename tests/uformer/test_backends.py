@@ -12,12 +12,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from uformer import VARIANTS, Backend, OutOfMemory, Uformer, load_model, open_backend
-from uformer.backends import TorchBackend
+from uformer import VARIANTS, Backend, OutOfMemory, Uformer, load_model, load_weights, open_backend, weights_of
 from uformer.openvino_attention import mask_values
 from uformer.openvino_backend import OpenVinoBackend
 from uformer.openvino_graph import build_piece
 from uformer.openvino_plan import plan_pieces
+from uformer.torch_backend import TorchBackend
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "denoise_16.safetensors"
 
@@ -46,7 +46,7 @@ def open_it() -> Iterator[Callable[..., Backend]]:
     opened: list[Backend] = []
 
     def open_shipped(**options: Any) -> Backend:
-        opened.append(open_backend(load_model(WEIGHTS), device="cpu", **options))
+        opened.append(open_backend(load_weights(WEIGHTS), device="cpu", **options))
         return opened[-1]
 
     yield open_shipped
@@ -74,17 +74,6 @@ def test_it_agrees_with_the_plain_network(
         assert psnr(restored[0], expected) >= least
 
 
-def test_torch_serves_while_openvino_compiles(
-    open_it: Callable[..., Backend], tile: NDArray[np.uint8], expected: NDArray[np.float32]
-) -> None:
-    backend = open_it(cpu_backend="openvino", precision="float32")
-    first = backend.run(tile[None])[0]  # The graph cannot be ready so soon.
-    backend.prepare(*tile.shape[:2])
-    second = backend.run(tile[None])[0]
-    assert psnr(first, expected) >= 100
-    assert psnr(second, expected) >= 100
-
-
 def give_way(backend: Backend, *tiles: NDArray[Any]) -> None:
     """Wait until the backend calls `between` in the middle of each tile: OpenVINO compiles what it needs for that."""
     for tile in tiles:
@@ -104,7 +93,7 @@ def test_torch_runs_what_openvino_cannot_compile(
         raise RuntimeError("unsupported operation")
 
     monkeypatch.setattr("uformer.openvino_compiler.build_whole", fail)
-    backend = OpenVinoBackend(load_model(WEIGHTS), precision="float32", bridge=False)
+    backend = OpenVinoBackend(load_weights(WEIGHTS), precision="float32")
     for _ in range(2):
         assert psnr(backend.run(tile[None])[0], expected) >= 100
     backend.close()
@@ -116,9 +105,9 @@ def test_torch_takes_over_where_openvino_does_not_start(monkeypatch: pytest.Monk
         raise RuntimeError("no plugin")
 
     monkeypatch.setattr("openvino.Core", fail)
-    assert open_backend(load_model(WEIGHTS), device="cpu").name.startswith("torch-cpu")
+    assert open_backend(load_weights(WEIGHTS), device="cpu").name.startswith("torch-cpu")
     with pytest.raises(ValueError, match="no plugin"):
-        open_backend(load_model(WEIGHTS), device="cpu", cpu_backend="openvino")
+        open_backend(load_weights(WEIGHTS), device="cpu", cpu_backend="openvino")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -126,7 +115,7 @@ def test_every_variant_has_its_graph(variant: str, random_network: Callable[...,
     """Shifts at the bottleneck and without, modulators, squares and not."""
     network = random_network(variant, train_size=256)
     pixels = np.random.default_rng(0).random((128, 256, 3), np.float32)
-    backend = OpenVinoBackend(network, precision="float32")
+    backend = OpenVinoBackend(weights_of(network), precision="float32")
     backend.prepare(128, 256)
     restored = backend.run(pixels[None])[0]
     backend.close()
@@ -140,7 +129,7 @@ def test_every_variant_has_its_graph(variant: str, random_network: Callable[...,
 def test_in_pieces_or_whole_makes_no_difference(
     precision: str, open_it: Callable[..., Backend], tile: NDArray[np.uint8]
 ) -> None:
-    backend = open_it(cpu_backend="openvino", precision=precision, bridge=False)
+    backend = open_it(cpu_backend="openvino", precision=precision)
     whole = backend.run(tile[None])
     calls: list[None] = []
     np.testing.assert_array_equal(backend.run(tile[None], lambda: calls.append(None), likely=False), whole)
@@ -153,7 +142,7 @@ def test_in_pieces_or_whole_makes_no_difference(
 
 
 def test_a_graph_of_shifted_windows_has_small_masks(random_network: Callable[..., Uformer]) -> None:
-    network = random_network("uformer_16")
+    network = weights_of(random_network("uformer_16"))
     pieces = plan_pieces(network.config, 256, 512, 10**9)
     graphs = [build_piece(network, piece, narrow=True) for piece in pieces]
     ports = [port for piece, graph in zip(pieces, graphs, strict=True) for port in graph.inputs[len(piece.inputs) :]]
@@ -173,7 +162,7 @@ def test_who_is_interrupted_gets_the_same_pixels(
 ) -> None:
     """By tiles of its own shape and others, which are interrupted in turn."""
     monkeypatch.setattr("uformer.openvino_compiler.STRIP_NUMBERS", 50_000)
-    backend = open_it(cpu_backend=cpu_backend, precision=precision, bridge=False)
+    backend = open_it(cpu_backend=cpu_backend, precision=precision)
     tiles = [
         noisy_real_photo[None, :256, :128],
         noisy_real_photo[None, 128:, 128:256],
@@ -197,7 +186,7 @@ def test_who_is_interrupted_gets_the_same_pixels(
 def test_an_error_between_ends_the_batch_and_harms_no_other(
     cpu_backend: str, open_it: Callable[..., Backend], tile: NDArray[np.uint8]
 ) -> None:
-    backend = open_it(cpu_backend=cpu_backend, precision="float32", bridge=False)
+    backend = open_it(cpu_backend=cpu_backend, precision="float32")
     expected = backend.run(tile[None])
 
     def fail() -> None:
@@ -217,9 +206,7 @@ def test_the_length_of_strips_makes_no_difference(tile: NDArray[np.uint8], monke
     results = []
     for numbers in (10**9, 50_000):
         monkeypatch.setattr("uformer.openvino_compiler.STRIP_NUMBERS", numbers)
-        backend = open_backend(
-            load_model(WEIGHTS), device="cpu", cpu_backend="openvino", precision="bfloat16", bridge=False
-        )
+        backend = open_backend(load_weights(WEIGHTS), device="cpu", cpu_backend="openvino", precision="bfloat16")
         give_way(backend, tile[None])
         results.append(backend.run(tile[None], lambda: None))
         backend.close()
@@ -227,7 +214,7 @@ def test_the_length_of_strips_makes_no_difference(tile: NDArray[np.uint8], monke
 
 
 def test_the_memory_of_interrupted_runs_is_counted(open_it: Callable[..., Backend], tile: NDArray[np.uint8]) -> None:
-    backend = open_it(cpu_backend="openvino", precision="float32", bridge=False)
+    backend = open_it(cpu_backend="openvino", precision="float32")
     give_way(backend, tile[None])
     held: list[int] = [backend.memory_bytes]
     for _ in range(2):
@@ -243,15 +230,14 @@ def test_the_memory_of_interrupted_runs_is_counted(open_it: Callable[..., Backen
 
 
 def test_memory_that_runs_out_is_told_apart_from_other_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = load_model(WEIGHTS)
-    backend = TorchBackend(network, device="cpu", precision="float32")
+    backend = TorchBackend(load_weights(WEIGHTS), device="cpu", precision="float32")
     tile = np.zeros((1, 128, 128, 3), np.uint8)
 
     def fail(error: Exception) -> None:
-        def forward(image: torch.Tensor) -> torch.Tensor:
+        def residual(network: Uformer, image: torch.Tensor) -> torch.Tensor:
             raise error
 
-        monkeypatch.setattr(network, "forward", forward)
+        monkeypatch.setattr(Uformer, "residual", residual)
 
     fail(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"))
     with pytest.raises(OutOfMemory, match="128x128"):
@@ -261,8 +247,41 @@ def test_memory_that_runs_out_is_told_apart_from_other_errors(monkeypatch: pytes
         backend.run(tile)
 
 
+def test_weights_for_which_there_is_no_memory_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Uformer, "to", fail)
+    with pytest.raises(OutOfMemory, match="bytes of weights"):
+        open_backend(load_weights(WEIGHTS), device="cpu", cpu_backend="torch")
+
+
+def test_a_gpus_batches_follow_what_batches_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In numbers that a GPU would tell: this machine may have none."""
+    backend = TorchBackend(load_weights(WEIGHTS), device="cpu", precision="float32")
+    held = {"allocated": 1_000_000, "peak": 1_000_000}
+    monkeypatch.setattr(backend, "_device", torch.device("cuda"))
+    monkeypatch.setattr("torch.cuda.reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: held["allocated"])
+    monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda device: held["peak"])
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: held["allocated"])
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (32 * 128 * 128 * 1000, 10**12))
+
+    def run(tiles: int, bytes_a_pixel: int, kept: int = 0) -> int:
+        with backend._measured((tiles, 128, 128, 3)):
+            held["peak"] = held["allocated"] + tiles * 128 * 128 * bytes_a_pixel
+            held["allocated"] += kept
+        return backend.max_batch(128, 128)
+
+    guessed = backend.max_batch(128, 128)
+    assert run(1, 100, kept=5_000_000) == guessed, "what stays is no batch's"
+    assert run(2, 1000) == 16
+    assert run(4, 500) == 32
+    assert run(1, 2000) == 32, "the largest batch says most"
+
+
 def test_a_closed_backend_refuses_work() -> None:
-    backend = TorchBackend(load_model(WEIGHTS), device="cpu", precision="float32")
+    backend = TorchBackend(load_weights(WEIGHTS), device="cpu", precision="float32")
     backend.close()
     with pytest.raises(RuntimeError, match="closed"):
         backend.run(np.zeros((1, 128, 128, 3), np.uint8))
@@ -279,4 +298,4 @@ def test_a_closed_backend_refuses_work() -> None:
 )
 def test_a_choice_that_does_not_exist_is_refused(choice: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        open_backend(Uformer(VARIANTS["uformer_16"]), **choice)
+        open_backend(load_weights(WEIGHTS), **choice)

@@ -16,8 +16,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from uformer.checkpoint import CheckpointError, inspect, load_model, save_model, variant_name
-from uformer.model import VARIANTS, Uformer
+from uformer.architecture import VARIANTS
+from uformer.checkpoint import CheckpointError, inspect, variant_name
+from uformer.model import Uformer
+from uformer.modelfile import load_model, save_model
 
 INDEX = "conv.blocks.0.attn.relative_position_index"
 BIAS = "conv.blocks.0.norm1.bias"
@@ -110,19 +112,29 @@ def test_position_index_may_be_absent_but_not_another(weights: dict[str, Tensor]
 
 def test_train_size_comes_from_argument_then_metadata_then_128(model: Uformer, tmp_path: Path) -> None:
     path = tmp_path / "sized.safetensors"
-    save_file(load_weights(model), path, {"train_size": "256"})
+    save_file(state_of(model), path, {"train_size": "256"})
     assert load_model(path).config.train_size == 256
     assert load_model(path, train_size=128).config.train_size == 128
-    save_file(load_weights(model), path)
+    save_file(state_of(model), path)
     assert load_model(path).config.train_size == 128
     with pytest.raises(ValueError, match="128 or 256, not 192"):
         load_model(path, train_size=192)
-    save_file(load_weights(model), path, {"train_size": "192"})
+    save_file(state_of(model), path, {"train_size": "192"})
     assert "128 or 256" in complaint(path)
 
 
-def load_weights(model: Uformer) -> dict[str, Tensor]:
+def state_of(model: Uformer) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_parameters_of_any_type_are_read(dtype: torch.dtype, tmp_path: Path) -> None:
+    """With gradients, as a script keeps them that saves `dict(model.named_parameters())`."""
+    model = Uformer(VARIANTS["uformer_16"]).to(dtype)
+    torch.save(dict(model.named_parameters()), tmp_path / "network.pth")
+    loaded = load_model(tmp_path / "network.pth")
+    for name, parameter in model.named_parameters():
+        assert torch.equal(loaded.get_parameter(name), parameter.float())
 
 
 def test_argument_or_metadata_tells_the_variant_that_never_shifts(tmp_path: Path) -> None:
@@ -142,7 +154,7 @@ def test_argument_or_metadata_tells_the_variant_that_never_shifts(tmp_path: Path
 
 def test_weights_outvote_wrong_metadata(model: Uformer, tmp_path: Path) -> None:
     path = tmp_path / "wrong.safetensors"
-    save_file(load_weights(model), path, {"variant": "uformer_b"})
+    save_file(state_of(model), path, {"variant": "uformer_b"})
     assert inspect(path).variant == "uformer_16"
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from uformer import OutOfMemory, load_model
+from uformer import OutOfMemory, load_model, load_weights
 from uformer.openvino_backend import OpenVinoBackend
 from uformer.openvino_compiler import Compiler, Form, prune
 
@@ -35,7 +36,7 @@ def open_it() -> Iterator[Open]:
     opened: list[OpenVinoBackend] = []
 
     def open_shipped(**options: Any) -> OpenVinoBackend:
-        opened.append(OpenVinoBackend(load_model(WEIGHTS), **{"precision": "float32", **options}))
+        opened.append(OpenVinoBackend(load_weights(WEIGHTS), **{"precision": "float32", **options}))
         return opened[-1]
 
     yield open_shipped
@@ -103,7 +104,7 @@ def give_way(backend: OpenVinoBackend, tile: NDArray[Any]) -> None:
 
 def test_compiled_graphs_are_kept_on_disk(open_it: Open, tile: NDArray[np.uint8], tmp_path: Path) -> None:
     def run() -> tuple[NDArray[np.float32], Path]:
-        backend = open_it(cache_dir=tmp_path, bridge=False)
+        backend = open_it(cache_dir=tmp_path, alone=True)
         backend.prepare(*tile.shape[:2])
         output = backend.run(tile[None])
         (blob,) = tmp_path.iterdir()
@@ -111,7 +112,7 @@ def test_compiled_graphs_are_kept_on_disk(open_it: Open, tile: NDArray[np.uint8]
 
     compiled, blob = run()
     written = blob.stat().st_mtime_ns
-    cached = open_it(cache_dir=tmp_path).run(tile[None])  # Waits for the graph, which is there at once: no bridge.
+    cached = open_it(cache_dir=tmp_path).run(tile[None])
     assert blob.stat().st_mtime_ns == written, "It was compiled again."
     np.testing.assert_array_equal(cached, compiled)
     blob.write_bytes(b"damaged")
@@ -132,13 +133,26 @@ def test_a_kept_graph_that_cannot_be_read_is_compiled_again(
 
     monkeypatch.setattr(Compiler, "_read", fail)
     monkeypatch.setattr(Compiler, "_compile", compile_it)
-    network = load_model(WEIGHTS).requires_grad_(False)
+    network = load_weights(WEIGHTS)
     compiler = Compiler(network, precision="float32", cache_dir=tmp_path)
     blob = compiler._blob(Form(128, 128))
     assert blob is not None
     blob.touch()
     with pytest.raises(InterruptedError, match="compiling"):
         compiler.make(Form(128, 128), lambda: None)
+
+
+def test_weights_of_any_layout_are_compiled_and_kept(open_it: Open, tile: NDArray[np.uint8], tmp_path: Path) -> None:
+    """Files of training scripts may hold convolutions channels last."""
+    weights = load_model(WEIGHTS).to(memory_format=torch.channels_last).state_dict()
+    torch.save(weights, tmp_path / "network.pth")
+    expected = open_it().run(tile[None])
+    backend = OpenVinoBackend(
+        load_weights(tmp_path / "network.pth"), precision="float32", cache_dir=tmp_path / "graphs"
+    )
+    np.testing.assert_array_equal(backend.run(tile[None]), expected)
+    backend.close()
+    assert len(list((tmp_path / "graphs").glob("*.blob"))) == 1
 
 
 @pytest.mark.parametrize(("error", "tries"), [(OSError(errno.EIO, "bad"), 3), (KeyError("defect"), 1)])
@@ -153,8 +167,10 @@ def test_a_shape_that_cannot_be_compiled_runs_without(
         raise error
 
     monkeypatch.setattr(Compiler, "make", fail)
-    backend = open_it(bridge=False)
+    backend = open_it(alone=True)
+    before = backend.memory_bytes
     backend.prepare(*tile.shape[:2])
+    assert backend.memory_bytes > before, "what runs it is there before it is needed"
     for _ in range(2):
         assert backend.run(tile[None]).shape == (1, *tile.shape)
     assert len(made) == tries
@@ -184,14 +200,6 @@ def test_the_cache_forgets_the_oldest_graphs(tmp_path: Path) -> None:
     assert sorted(blob.name for blob in tmp_path.iterdir()) == ["0.blob", "1.blob"]
 
 
-def test_a_prepared_backend_no_longer_depends_on_timing(open_it: Open, tile: NDArray[np.uint8]) -> None:
-    waiting = open_it(precision="bfloat16", bridge=False)
-    bridging = open_it(precision="bfloat16")
-    bridging.prepare(128, 256)
-    for pixels in (tile, tile[:, :128]):  # The second shape was not prepared, but is not bridged either.
-        np.testing.assert_array_equal(bridging.run(pixels[None]), waiting.run(pixels[None]))
-
-
 def test_preparing_leaves_a_lack_of_memory_to_the_tiles(
     open_it: Open, tile: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,7 +221,7 @@ def test_a_chain_for_which_there_is_no_memory_is_done_without(
 
     monkeypatch.setattr("uformer.openvino_compiler.build_piece", fail)
     backend = open_it()
-    backend.prepare(*tile.shape[:2])
+    backend.prepare(*tile.shape[:2], steady=True)
     expected = backend.run(tile[None])
     for _ in range(3):
         np.testing.assert_array_equal(backend.run(tile[None], lambda: None), expected)
@@ -224,7 +232,7 @@ def test_what_runs_long_can_give_way_from_the_start(open_it: Open, tile: NDArray
     """And its chain, for which nobody waits, lets all graphs pass for which somebody does."""
     backend = open_it()
     gate.let(Form(128, 256), Form(128, 128))
-    backend.prepare(128, 256)
+    backend.prepare(128, 256, steady=True)
     wait_for(lambda: Form(128, 256, whole=False) in gate.begun)
     backend.prepare(128, 128)
     assert gate.done == [Form(128, 256), Form(128, 128)]
@@ -234,31 +242,28 @@ def test_what_runs_long_can_give_way_from_the_start(open_it: Open, tile: NDArray
     assert gate.begun.count(Form(128, 256, whole=False)) == 1
 
 
-def test_running_waits_for_no_graph(
+def test_running_waits_for_the_graph_of_no_other_shape(
     open_it: Open, tile: NDArray[np.uint8], gate: Gate, threads: ThreadPoolExecutor
 ) -> None:
-    """Not even when another shape ends the time in which PyTorch serves."""
     backend = open_it()
-    backend.prepare(128, 256, steady=False)
-    backend.prepare(128, 128, steady=False)
-    bridged = backend.run(tile[None])
     gate.let(Form(128, 256))
-    wait_for(lambda: Form(128, 256) in gate.done)
-    third = threads.submit(backend.prepare, 256, 128, steady=False)
-    assert backend.run(tile[None, :, :128]).shape == (1, 128, 128, 3)
-    assert Form(128, 128) not in gate.done
-    assert np.abs(backend.run(tile[None]) - bridged).max() < 1e-4
-    assert not third.done(), "From the first graph on, whoever has tiles of another shape waits himself."
+    backend.prepare(128, 256)
+    other = threads.submit(backend.prepare, 128, 128)
+    wait_for(lambda: Form(128, 128) in gate.begun)
+    assert backend.run(tile[None]).shape == (1, *tile.shape)
+    assert not other.done()
     backend.close()
     with pytest.raises(CancelledError):
-        third.result(30)
+        other.result(30)
+    assert gate.done == [Form(128, 256)]
+    gate.open()
 
 
 def test_what_is_prepared_stays_until_it_is_released(
     open_it: Open, tile: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("uformer.openvino_backend.KEPT_BYTES_PER_CHANNEL", 0)
-    backend = open_it(bridge=False)
+    backend = open_it(alone=True)
     for _ in range(2):
         backend.prepare(128, 256)
     backend.run(tile[None, :, :128])
@@ -272,7 +277,7 @@ def test_a_running_chain_stays_however_many_interrupt_it(
     open_it: Open, tile: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("uformer.openvino_backend.KEPT_BYTES_PER_CHANNEL", 0)
-    backend = open_it(bridge=False)
+    backend = open_it(alone=True)
     kept: list[set[tuple[int, int]]] = []
     outer = tile[:, :128].repeat(2, 0)
     give_way(backend, outer)
@@ -289,14 +294,16 @@ def test_a_running_chain_stays_however_many_interrupt_it(
 
 
 def test_closing_waits_for_nothing_and_ends_the_waiting(open_it: Open, gate: Gate, threads: ThreadPoolExecutor) -> None:
-    backend = open_it(bridge=False)
-    threads.submit(backend.prepare, 128, 128)
+    backend = open_it(alone=True)
+    begun = threads.submit(backend.prepare, 128, 128)
     wait_for(lambda: gate.begun == [Form(128, 128)])
     queued = threads.submit(backend.prepare, 128, 256)
     wait_for(lambda: len(backend._graphs) == 2)
     backend.close()
-    with pytest.raises(CancelledError):
-        queued.result(30)
+    for waiting in (begun, queued):
+        with pytest.raises(CancelledError):
+            waiting.result(30)
     with pytest.raises(CancelledError):
         backend.prepare(256, 256)
+    assert not gate.done
     gate.open()

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from uformer.model import VARIANTS, Uformer, UformerConfig
+from uformer.architecture import VARIANTS, UformerConfig
+from uformer.model import Uformer
 
 Weights = dict[str, Tensor]
 HEADS = {"encoderlayer_": (1, 2, 4, 8), "conv": (16,), "decoderlayer_": (16, 8, 4, 2)}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from uformer import BackendRunner, OutOfMemory, RestoreOptions, Restorer, blend, load_model, open_backend
+from uformer import BackendRunner, OutOfMemory, RestoreOptions, Restorer, blend, load_weights, open_backend
 from uformer.backends import FULL_SCALE
 from uformer.restore import RestoreCancelled
 
@@ -178,7 +178,7 @@ def test_a_backend_runner_batches_equal_neighbours_and_halves_what_does_not_fit(
             self.batches.append(len(batch))
             return batch.astype(np.float32)
 
-        def prepare(self, height: int, width: int, *, steady: bool = True) -> None: ...
+        def prepare(self, height: int, width: int, *, steady: bool = False) -> None: ...
 
         def release(self, height: int, width: int) -> None: ...
 
@@ -197,7 +197,7 @@ def test_a_backend_runner_batches_equal_neighbours_and_halves_what_does_not_fit(
 @pytest.fixture(scope="module")
 def shipped() -> Iterator[Restorer]:
     """The shipped denoiser in float32, with tiles of at most 256x256 pixels."""
-    backend = open_backend(load_model(WEIGHTS), device="cpu", precision="float32")
+    backend = open_backend(load_weights(WEIGHTS), device="cpu", precision="float32")
     yield Restorer(BackendRunner(backend), max_tile_pixels=256**2, max_whole_pixels=10**6)
     backend.close()
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from uformer import BackendRunner, OutOfMemory, RestoreOptions, Restorer, SequenceRestorer, load_model, open_backend
+from uformer import BackendRunner, OutOfMemory, RestoreOptions, Restorer, SequenceRestorer, load_weights, open_backend
 from uformer.backends import FULL_SCALE
 from uformer.restore import RestoreCancelled
 
@@ -70,7 +70,7 @@ def test_every_frame_comes_back_in_order_and_of_its_kind(channels: tuple[int, ..
 
 
 def test_frames_are_what_the_restorer_of_photos_makes_of_them(noisy_real_photo: NDArray[np.uint8]) -> None:
-    backend = open_backend(load_model(WEIGHTS), device="cpu", cpu_backend="torch")
+    backend = open_backend(load_weights(WEIGHTS), device="cpu", cpu_backend="torch")
     runner = BackendRunner(backend)
     frames = [noisy_real_photo[top : top + 100, 120:320] for top in (0, 100)]
     restorer = Restorer(runner, max_tile_pixels=128**2, max_whole_pixels=128**2)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from uformer import load_model, open_backend
+from uformer import load_weights, open_backend
 from uformer.temporal import WARM_UP, TemporalSmoother
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "denoise_16.safetensors"
@@ -40,7 +40,7 @@ def clip(real_photo: NDArray[np.uint8]) -> Clip:
         patch[:] = np.where(disc, face, patch)
     noise = np.random.default_rng(0).normal(0, 25, clean.shape)
     noisy = (clean + noise).clip(0, 255).round().astype(np.uint8)
-    backend = open_backend(load_model(WEIGHTS), device="cpu", cpu_backend="torch")
+    backend = open_backend(load_weights(WEIGHTS), device="cpu", cpu_backend="torch")
     restored = np.concatenate([backend.run(frame[None]) for frame in noisy])
     backend.close()
     return Clip(clean, noisy, (restored * 255).clip(0, 255).round().astype(np.uint8))

@@ -12,12 +12,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from uformer.backends import find_device
+from uformer.architecture import VARIANTS
 from uformer.benchmark.ceiling import measure_ceiling
 from uformer.benchmark.measurements import Plan, measure
 from uformer.benchmark.report import document, machine, markdown
 from uformer.benchmark.ways import Way, ways_of
-from uformer.model import VARIANTS
+from uformer.devices import find_device
 
 QUICK = Plan(tile=256, rounds=3, photo=(384, 640), frames=0)
 _USUAL = ("uformer_16", "uformer_t", "uformer_s", "uformer_b")

@@ -11,7 +11,8 @@ from statistics import median
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from uformer.model import VARIANTS, Uformer
+from uformer.architecture import VARIANTS
+from uformer.model import Uformer
 
 _ROUNDS = 7
 

@@ -12,8 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from uformer.backends import find_device, open_backend
-from uformer.model import VARIANTS, Uformer
+from uformer.architecture import VARIANTS
+from uformer.backends import open_backend
+from uformer.devices import find_device
+from uformer.model import Uformer
+from uformer.modelfile import weights_of
 from uformer.restore import BackendRunner, Restorer
 from uformer.tiling import plan_tiles
 
@@ -107,12 +110,11 @@ class _Plain:
 class _Backend:
     def __init__(self, way: Way, model: Uformer, threads: int | None) -> None:
         self._backend = open_backend(
-            model,
+            weights_of(model),
             device=way.device,
             precision=way.precision,
             cpu_backend=way.cpu_backend,
             threads=threads,
-            bridge=False,
         )
         self._prepared: set[tuple[int, int]] = set()
         self._restorer = Restorer(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from uformer import BackendRunner, RestoreOptions, Restorer, load_model, open_backend
+from uformer import BackendRunner, RestoreOptions, Restorer, load_weights, open_backend
 from uformer.checkpoint import inspect
 from uformer.evaluation.report import Strip, table
 from uformer.evaluation.samples import LAYOUTS, Sample, Series, degraded, non_local_means, pairs
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 def _evaluate(options: argparse.Namespace) -> None:
     task = options.task or inspect(options.model).task or "denoise"
     series: list[Series] = [pairs(options.folder)] if options.pairs else degraded(options.folder, task)
-    backend = open_backend(load_model(options.model), device=options.device, precision=options.precision, bridge=False)
+    backend = open_backend(load_weights(options.model), device=options.device, precision=options.precision)
     restorer = Restorer(BackendRunner(backend), max_tile_pixels=_TILE_PIXELS, max_whole_pixels=_WHOLE_PIXELS)
 
     def restore(sample: Sample) -> NDArray[np.uint8]:

@@ -13,8 +13,9 @@ from types import FrameType
 
 import torch
 
-from uformer.checkpoint import save_model
-from uformer.model import VARIANTS, Uformer
+from uformer.architecture import VARIANTS
+from uformer.model import Uformer
+from uformer.modelfile import save_model
 from uformer.training import checkpoints
 from uformer.training.blur import MARGIN
 from uformer.training.config import ConfigError, load_config

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from uformer.model import MULTIPLE, VARIANTS
+from uformer.architecture import MULTIPLE, VARIANTS
 from uformer.training.degradation import Blur, Degradation, Noise
 
 T = TypeVar("T")

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uformer.model import VARIANTS, Uformer
+from uformer.architecture import VARIANTS
+from uformer.model import Uformer
 from uformer.training import checkpoints
 from uformer.training.config import ConfigError, Optimisation, TrainingConfig
 from uformer.training.dice import Dice

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from uformer.architecture import MULTIPLE
 from uformer.metrics import psnr, ssim
-from uformer.model import MULTIPLE
 from uformer.training import blur
 from uformer.training.dice import Dice
 from uformer.training.light import eight_bits

@@ -138,6 +138,18 @@ def test_each_new_place_in_the_queue_is_told(served: Served, busy: Callable[[], 
     assert listener.states()[-1] == {"status": "cancelled", "message": "Cancelled."}
 
 
+def test_an_end_is_told_at_once(served: Served, busy: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "LOOK_SECONDS", 60.0)
+    task_id = busy()
+    listener = Listener(served, task_id)
+    eventually(listener.states)
+
+    served.hub.cancel(task_id)
+
+    assert listener.ended.wait(20)
+    assert listener.states()[-1]["status"] == "cancelled"
+
+
 def test_a_state_that_is_known_is_not_told_again(served: Served, busy: Callable[[], str]) -> None:
     task_id = busy()
     first = Listener(served, task_id)

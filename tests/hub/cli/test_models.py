@@ -12,8 +12,9 @@ import torch
 
 from hub.cli.main import main
 from hub.settings import CHECKOUT
-from uformer.checkpoint import load_model
-from uformer.model import VARIANTS, Uformer
+from uformer.architecture import VARIANTS
+from uformer.model import Uformer
+from uformer.modelfile import load_model
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

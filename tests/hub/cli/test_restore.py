@@ -17,8 +17,9 @@ from hub.cli.main import main
 from hub.jobs.model import Status
 from hub.service import Hub, PhotoOptions
 from hub.settings import CHECKOUT, Settings
-from uformer.checkpoint import save_model
-from uformer.model import VARIANTS, Uformer
+from uformer.architecture import VARIANTS
+from uformer.model import Uformer
+from uformer.modelfile import save_model
 
 
 @pytest.fixture(autouse=True)
@@ -188,3 +189,16 @@ def test_an_interrupted_run_leaves_no_half_written_file(
     assert run.returncode == status, told
     assert "Traceback" not in told
     assert [path.name for path in output.iterdir()] == ["a-small.png"]
+
+
+def test_openvino_restores_without_pytorch(noisy_png: Path, tmp_path: Path) -> None:
+    """In a process of its own, as this one has imported it."""
+    code = (
+        "import sys; from hub.cli.main import main;"
+        f"status = main(['restore', {str(noisy_png)!r}, '-o', {str(tmp_path / 'b.png')!r}, '--device', 'cpu']);"
+        "sys.exit(status or 'torch' in sys.modules)"
+    )
+    environment = os.environ | {"HUB_CPU_BACKEND": "openvino"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, env=environment, timeout=120, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "b.png").exists()

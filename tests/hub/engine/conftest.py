@@ -74,7 +74,7 @@ class FakeBackend:
         self._held = False
         self._permits.release(1)
 
-    def prepare(self, height: int, width: int, *, steady: bool = True) -> None:
+    def prepare(self, height: int, width: int, *, steady: bool = False) -> None:
         self.compiled_by.append(threading.current_thread())
         self.held[height, width] += 1
         if steady:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from uformer.checkpoint import inspect, load_model
-from uformer.model import VARIANTS, UformerConfig
+from uformer.architecture import VARIANTS, UformerConfig
+from uformer.checkpoint import inspect
+from uformer.modelfile import load_model
 from uformer.training import checkpoints
 from uformer.training.__main__ import main
 from uformer.training.config import ConfigError, TrainingConfig, load_config
