@@ -15,6 +15,7 @@ from hub.restoration import RestoreLimits
 from hub.video.terms import ClipTerms
 from uformer.backends import Backend, OutOfMemory, open_backend
 from uformer.checkpoint import Weights
+from uformer.devices import suitable_extents
 
 if TYPE_CHECKING:
     from hub.settings import Settings
@@ -31,10 +32,18 @@ def make_decoder(settings: Settings, temp_dir: Path) -> PhotoDecoder:
 
 
 def restore_limits(settings: Settings) -> RestoreLimits:
-    """The largest tile, and the largest photo that goes through whole."""
+    """The largest tile, and the largest photo that goes through whole.
+
+    Raises InvalidInput (`no_such_device`) if the settings ask for what the machine lacks.
+    """
+    try:
+        suitable = suitable_extents(settings.device)
+    except ValueError as error:
+        raise InvalidInput("no_such_device", str(error)) from error
+    tile, whole = settings.tile_megapixels, settings.whole_megapixels
     return RestoreLimits(
-        max_tile_pixels=int(settings.tile_megapixels * 1e6),
-        max_whole_pixels=int(settings.whole_megapixels * 1e6),
+        max_tile_pixels=suitable.tile if tile is None else int(tile * 1e6),
+        max_whole_pixels=suitable.whole if whole is None else int(whole * 1e6),
     )
 
 

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 
 from hub.errors import InvalidInput
 from hub.keys import SHORTEST_KEY, digest_of, is_key
+from uformer.devices import CPU_TILE_PIXELS, WHOLE_PIXELS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 OFFICIAL_WEIGHTS = "https://huggingface.co/CaveMindLabs/uformer-restoration-models/resolve/main"
@@ -86,7 +87,7 @@ class Settings(BaseSettings):
 
     device: str = Field("auto", description="auto, cpu, cuda, or cuda:N.")
     precision: Literal["auto", "bfloat16", "float32"] = Field(
-        "auto", description="auto is bfloat16 where the machine computes it natively, else float32."
+        "auto", description="auto is what is faster on this hardware."
     )
     cpu_backend: Literal["auto", "openvino", "torch"] = Field("auto", description="What runs networks on a CPU.")
     threads: int | None = Field(None, ge=1, description="CPU threads for the network. Default: all cores.")
@@ -94,12 +95,16 @@ class Settings(BaseSettings):
         None, ge=128, description="Side of a tile in pixels, a multiple of 128. Default: planned for each photo."
     )
     overlap: int = Field(64, ge=0, le=512, description="Pixels by which neighbouring tiles overlap.")
-    tile_megapixels: float = Field(0.4, ge=0.017, description="Largest planned tile in megapixels; more suits a GPU.")
-    whole_megapixels: float = Field(
-        1.05,
+    tile_megapixels: float | None = Field(
+        None,
+        ge=0.017,
+        description="Largest planned tile in megapixels. Default: 0.6; on a GPU what a quarter of its memory holds.",
+    )
+    whole_megapixels: float | None = Field(
+        None,
         ge=0.017,
         description="Largest photo, sides rounded up to multiples of 128, that goes through in one piece when patch "
-        "processing is off.",
+        "processing is off. Default: 1.05; on a GPU at least the largest tile.",
     )
     model_memory_mb: int = Field(6144, ge=64, description="Memory for loaded models; the least recently used go first.")
     batch_ms: float = Field(250.0, gt=0, description="Batches are capped at this many predicted milliseconds.")
@@ -183,8 +188,10 @@ class Settings(BaseSettings):
     def _check(self) -> Settings:
         if self.tile is not None and self.tile % 128:
             raise ValueError(f"HUB_TILE must be a multiple of 128, not {self.tile}.")
-        smallest = min(self.tile_megapixels, self.whole_megapixels)
-        side = self.tile or int((smallest * 1e6) ** 0.5) // 128 * 128
+        # A GPU's defaults are larger.
+        tile = 1e6 * self.tile_megapixels if self.tile_megapixels else CPU_TILE_PIXELS
+        whole = 1e6 * self.whole_megapixels if self.whole_megapixels else WHOLE_PIXELS
+        side = self.tile or int(min(tile, whole) ** 0.5) // 128 * 128
         if 2 * self.overlap > side:
             raise ValueError(
                 f"The overlap (HUB_OVERLAP) must be at most half a tile, {side // 2} pixels here, not {self.overlap}."

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uformer.checkpoint import Weights
-from uformer.devices import computes_bfloat16, find_device
+from uformer.devices import prefers_bfloat16, find_device
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +93,8 @@ def open_backend(
 ) -> Backend:
     """Make the network with these weights ready to run, as fast as this machine can.
 
-    device: auto (CUDA where there is one), cpu, cuda or cuda:N. precision: bfloat16, float32, or auto: bfloat16 where
-        the hardware computes it. cpu_backend: openvino, torch, or auto: OpenVINO where it is installed.
+    device: auto (CUDA where there is one), cpu, cuda or cuda:N. precision: bfloat16, float32, or auto: the faster one
+        on this hardware. cpu_backend: openvino, torch, or auto: OpenVINO where it is installed.
     threads: on the CPU; None for all cores. cache_dir: where compiled graphs are kept between runs. alone: nobody
         more urgent will want to run in the middle of what runs long, so nothing is made ready for that.
     begin_thread: called at the beginning of each thread that compiles graphs.
@@ -106,7 +106,7 @@ def open_backend(
     device = find_device(device)
     chosen: Precision
     if precision == "auto":
-        chosen = "bfloat16" if computes_bfloat16(device) else "float32"
+        chosen = "bfloat16" if prefers_bfloat16(device) else "float32"
     else:
         chosen = "bfloat16" if precision == "bfloat16" else "float32"
     available = importlib.util.find_spec("openvino") is not None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Graphs are kept up to this many bytes of working memory per embedding channel: three of 0.4 megapixels.
+# Graphs are kept up to this many bytes of working memory per embedding channel: 1.2 megapixels of tiles.
 KEPT_BYTES_PER_CHANNEL = 100_000_000
 
 

@@ -18,8 +18,10 @@ MULTIPLE = 128
 # Overlaps are multiples of this, so that the windows of all but the deepest levels lie where the whole image has
 # them: 256-pixel tiles agreed with the whole to 51 dB when they overlapped by 48 pixels, to 64 dB by only 32.
 GRID = 32
-# Longest side of a planned tile; longer ones would save no more than the border of a few tiles.
+# Longest side of a planned tile, or this multiple of a square one's; longer ones would save no more than the border of
+# a few tiles.
 LONGEST = 1024
+_ELONGATION = 1.6
 # What one more shape costs, in pixels computed: each shape is a graph of its own to compile and to keep.
 SHAPE_COST = 256 * 256
 
@@ -152,7 +154,8 @@ def _ramp(length: int) -> NDArray[np.float32]:
 
 def _divisions(length: int, max_pixels: int, overlap: int, tile: int | None) -> list[list[int]]:
     """Ways to cover `length` with tiles of one size, the last of them perhaps smaller."""
-    most = min(length, tile or min(LONGEST, max_pixels // MULTIPLE))
+    longest = max(LONGEST, int(_ELONGATION * max_pixels**0.5))
+    most = min(length, tile or min(longest, max_pixels // MULTIPLE))
     divisions = []
     for size in range(MULTIPLE, most + 1, MULTIPLE):
         if size >= length:

@@ -9,7 +9,10 @@ import pytest
 
 from hub.errors import InvalidInput
 from hub.keys import digest_of
+from hub.parts import restore_limits
+from hub.restoration import RestoreLimits
 from hub.settings import CHECKOUT, Settings, read_settings
+from uformer.devices import Extents
 
 
 @pytest.mark.parametrize(
@@ -67,3 +70,18 @@ def test_graphs_lie_with_the_data_unless_they_are_shared(tmp_path: Path, monkeyp
     assert Settings(data_dir=tmp_path).resolved_graphs_dir == tmp_path / "cache"
     monkeypatch.setenv("HUB_GRAPHS_DIR", str(tmp_path / "shared"))
     assert Settings(data_dir=tmp_path).resolved_graphs_dir == tmp_path / "shared"
+
+
+def test_tiles_are_as_large_as_the_device_likes_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    suitable = Extents(3_000_000, 3_500_000)
+    monkeypatch.setattr("hub.parts.suitable_extents", lambda device: suitable if device == "cuda" else None)
+    assert restore_limits(Settings(device="cuda")) == RestoreLimits(3_000_000, 3_500_000)
+    told = Settings(device="cuda", tile_megapixels=0.2, whole_megapixels=0.5)
+    assert restore_limits(told) == RestoreLimits(200_000, 500_000)
+    # A tile that may be chosen allows more overlap than the default.
+    assert Settings(tile_megapixels=1.2, overlap=480).overlap == 480
+
+
+def test_the_limits_of_a_device_that_is_not_there() -> None:
+    with pytest.raises(InvalidInput, match="no device 'cuda:99'"):
+        restore_limits(Settings(device="cuda:99"))

@@ -195,17 +195,18 @@ def test_network_equals_the_paper(variant: str, train_size: int, batch: int, hei
         theirs = reference(image, model.state_dict(), shift=model.config.shift, train_size=train_size)
     assert ours.shape == image.shape
     assert (ours - image).std() > 0.1  # The network does something, so that agreeing means something.
-    print(
-        "DIFF",
-        variant,
-        train_size,
-        height,
-        width,
-        (ours - theirs).abs().max().item(),
-        (ours - image).std().item(),
-        ours.abs().max().item(),
-    )
     assert (ours - theirs).abs().max() <= 1e-5
+
+
+def test_the_network_that_learns_is_the_network_that_restores() -> None:
+    """Attention is computed in another way where the position bias has a gradient."""
+    model, image = random_network(VARIANTS["uformer_16"]), random_image(1, 128, 256)
+    learning = model(image)
+    with torch.inference_mode():
+        restoring = model(image)
+    assert (learning - restoring).abs().max() <= 1e-5
+    learning.square().mean().backward()
+    assert all(weight.grad is not None and weight.grad.abs().max() > 0 for weight in model.parameters())
 
 
 def test_train_size_and_shift_are_seen_in_the_output() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from uformer.architecture import VARIANTS
 from uformer.backends import open_backend
-from uformer.devices import find_device
+from uformer.devices import find_device, suitable_extents
 from uformer.model import Uformer
 from uformer.modelfile import weights_of
 from uformer.restore import BackendRunner, Restorer
@@ -23,8 +23,6 @@ from uformer.tiling import plan_tiles
 PLAIN = "plain"
 PLAIN_TILE = 256
 OVERLAP = 64
-# As the hub's own settings: largest planned tile, largest photo in one piece.
-TILE_PIXELS, WHOLE_PIXELS = 400_000, 1_050_000
 
 Pixels = NDArray[np.uint8]
 
@@ -117,8 +115,10 @@ class _Backend:
             threads=threads,
         )
         self._prepared: set[tuple[int, int]] = set()
+        extents = suitable_extents(way.device)
+        self._tile_pixels = extents.tile
         self._restorer = Restorer(
-            BackendRunner(self._backend), max_tile_pixels=TILE_PIXELS, max_whole_pixels=WHOLE_PIXELS
+            BackendRunner(self._backend), max_tile_pixels=extents.tile, max_whole_pixels=extents.whole
         )
 
     def run(self, batch: Pixels) -> None:
@@ -129,7 +129,7 @@ class _Backend:
         self._backend.run(batch)
 
     def prepare(self, height: int, width: int) -> None:
-        plan = plan_tiles(height, width, max_pixels=TILE_PIXELS, overlap=OVERLAP)
+        plan = plan_tiles(height, width, max_pixels=self._tile_pixels, overlap=OVERLAP)
         for shape in plan.shapes - self._prepared:
             self._backend.prepare(*shape)
             self._prepared.add(shape)

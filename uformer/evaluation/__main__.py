@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from uformer import BackendRunner, RestoreOptions, Restorer, load_weights, open_backend
 from uformer.checkpoint import inspect
+from uformer.devices import suitable_extents
 from uformer.evaluation.report import Strip, table
 from uformer.evaluation.samples import LAYOUTS, Sample, Series, degraded, non_local_means, pairs
 from uformer.evaluation.scores import score
 
 # As the hub's own settings: what is larger goes through in overlapping tiles.
-_TILE_PIXELS, _WHOLE_PIXELS = 400_000, 1_050_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +49,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     task = options.task or inspect(options.model).task or "denoise"
     series: list[Series] = [pairs(options.folder)] if options.pairs else degraded(options.folder, task)
     backend = open_backend(load_weights(options.model), device=options.device, precision=options.precision)
-    restorer = Restorer(BackendRunner(backend), max_tile_pixels=_TILE_PIXELS, max_whole_pixels=_WHOLE_PIXELS)
+    extents = suitable_extents(options.device)
+    restorer = Restorer(BackendRunner(backend), max_tile_pixels=extents.tile, max_whole_pixels=extents.whole)
 
     def restore(sample: Sample) -> NDArray[np.uint8]:
         restored: NDArray[np.uint8] = restorer.restore(sample.given, RestoreOptions(whole=True)).image

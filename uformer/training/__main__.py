@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--photos", type=Path, required=True, help="folder of photos to learn from")
     train.add_argument("--validation", type=Path, required=True, help="folder of photos to measure on")
     train.add_argument("--run", type=Path, required=True, help="folder of the checkpoint and the log")
+    train.add_argument("--init", type=Path, help="file of a model whose weights a new run starts from")
     train.add_argument(
         "--minutes", type=float, help="stop after so long, with a checkpoint (default: when all is done)"
     )
@@ -86,7 +87,7 @@ def _train(options: argparse.Namespace) -> None:
     scenes = Scenes(PhotoBank(options.photos, side, device), Procedural(Dice(config.seed, _PAGES, device)), config.made)
     validation = Validation(options.validation, config.task, device, options.validate_images)
     compiled = device.type == "cuda" if options.compile is None else options.compile
-    trainer = Trainer(config, scenes, options.run, device, compiled=compiled)
+    trainer = Trainer(config, scenes, options.run, device, compiled=compiled, initial=options.init)
     stop = _stop_after(options.minutes)
     trainer.train(stop, validation=validation, validate_steps=options.validate_steps)
 

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from uformer.architecture import VARIANTS
+from uformer.checkpoint import variant_name
 from uformer.model import Uformer
+from uformer.modelfile import load_model
 from uformer.training import checkpoints
 from uformer.training.config import ConfigError, Optimisation, TrainingConfig
 from uformer.training.dice import Dice
@@ -44,12 +46,21 @@ class Trainer:
     """One run in one folder: goes on where the folder's checkpoint ended.
 
     run: gets `checkpoint/` and `log.jsonl`, a JSON object per line.
-    compiled: whether the network goes through torch.compile, which pays on a GPU.
-    Raises ConfigError if the checkpoint belongs to another network or other data.
+    compiled: whether the network goes through torch.compile.
+    initial: file of a trained model of the same network, whose weights a new run starts from.
+    Raises ConfigError if the checkpoint belongs to another network or other data, or `initial` to another network;
+    what `load_weights` raises of it.
     """
 
     def __init__(
-        self, config: TrainingConfig, scenes: Scenes, run: Path, device: torch.device, *, compiled: bool = False
+        self,
+        config: TrainingConfig,
+        scenes: Scenes,
+        run: Path,
+        device: torch.device,
+        *,
+        compiled: bool = False,
+        initial: Path | None = None,
     ) -> None:
         self.config = config
         self._scenes = scenes
@@ -57,7 +68,11 @@ class Trainer:
         self._device = device
         torch.manual_seed(config.seed)
         network = replace(VARIANTS[config.variant], train_size=config.train_size)
-        self._model = Uformer(network).to(device)
+        self._model = Uformer(network)
+        self._initial = initial
+        if initial is not None:
+            self._take_weights(initial)
+        self._model.to(device)
         self.averaged = Uformer(network).to(device).eval().requires_grad_(False)
         self.averaged.load_state_dict(self._model.state_dict())
         plan = config.optimisation
@@ -74,7 +89,11 @@ class Trainer:
     ) -> None:
         """Take steps until the plan is done or `stop` says so; then save. Raises Diverged."""
         self._log(
-            began=self.step, device=_device_name(self._device), torch=torch.__version__, config=asdict(self.config)
+            began=self.step,
+            device=_device_name(self._device),
+            torch=torch.__version__,
+            initial=self._initial and self._initial.name,
+            config=asdict(self.config),
         )
         begun, steps_before, saved = time.monotonic(), self.step, time.monotonic()
         past = self.seconds
@@ -144,6 +163,14 @@ class Trainer:
             plain = parameter.ndim < 2 or "bias" in name or "modulator" in name
             (others if plain else matrices).append(parameter)
         return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+    def _take_weights(self, path: Path) -> None:
+        given = load_model(path)
+        if given.config != self._model.config:
+            kind = f"{variant_name(given.config)} with a train size of {given.config.train_size}"
+            wanted = f"{self.config.variant} with one of {self.config.train_size}"
+            raise ConfigError(f"{path} holds {kind}; this run trains {wanted}.")
+        self._model.load_state_dict(given.state_dict())
 
     def _resume(self) -> None:
         kept = checkpoints.load(self._run / CHECKPOINT)

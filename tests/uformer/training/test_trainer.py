@@ -12,7 +12,8 @@ import torch
 
 from uformer.architecture import VARIANTS, UformerConfig
 from uformer.checkpoint import inspect
-from uformer.modelfile import load_model
+from uformer.model import Uformer
+from uformer.modelfile import load_model, save_model
 from uformer.training import checkpoints
 from uformer.training.__main__ import main
 from uformer.training.config import ConfigError, TrainingConfig, load_config
@@ -20,6 +21,7 @@ from uformer.training.scenes import Scenes
 from uformer.training.trainer import CHECKPOINT, LOG, Diverged, Trainer, rate_at
 from uformer.training.validation import Validation
 
+ROOT = Path(__file__).resolve().parents[3]
 CPU = torch.device("cpu")
 TINY = "tiny"
 
@@ -111,6 +113,31 @@ def test_a_run_that_diverges_says_so_and_keeps_its_checkpoint(
     with pytest.raises(Diverged, match="nan at step 50"):
         train(trainer, 1, validation)
     assert Trainer(config(), scenes, tmp_path, CPU).step == 1
+
+
+def test_a_run_may_start_from_a_trained_model(tmp_path: Path, scenes: Scenes, validation: Validation) -> None:
+    """From its weights at first, and from its own once it has a checkpoint."""
+    torch.manual_seed(5)
+    trained = Uformer(replace(VARIANTS[TINY], train_size=128))
+    file = tmp_path / "trained.safetensors"
+    save_model(trained, file)
+    run = Trainer(config(), scenes, tmp_path / "run", CPU, initial=file)
+    for parameters in (run._model.state_dict(), run.averaged.state_dict()):
+        for name, weight in trained.state_dict().items():
+            assert torch.equal(parameters[name], weight), name
+    train(run, 1, validation)
+    assert lines(tmp_path / "run")[0]["initial"] == "trained.safetensors"
+
+    resumed = Trainer(config(), scenes, tmp_path / "run", CPU, initial=file)
+    assert resumed.step == 1
+    for name, weight in run._model.state_dict().items():
+        assert torch.equal(resumed._model.state_dict()[name], weight), name
+
+
+def test_another_networks_weights_are_no_start(tmp_path: Path, scenes: Scenes) -> None:
+    shipped = ROOT / "weights/denoise_16.safetensors"
+    with pytest.raises(ConfigError, match=r"holds uformer_16 with a train size of 128; this run trains tiny"):
+        Trainer(config(), scenes, tmp_path, CPU, initial=shipped)
 
 
 def test_another_run_is_not_gone_on_with(tmp_path: Path, scenes: Scenes, validation: Validation) -> None:
