@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uformer.checkpoint import Weights
-from uformer.devices import prefers_bfloat16, find_device
+from uformer.devices import find_device, prefers_bfloat16
 
 logger = logging.getLogger(__name__)
 

@@ -24,6 +24,7 @@ from hub.ui.page import build_page, page_cache
 log = logging.getLogger(__name__)
 
 _ASSETS = Path(__file__).parent / "assets"
+_QUEUE_PAUSE_SECONDS = 0.01
 
 
 class Pages:
@@ -82,6 +83,8 @@ class Pages:
         settings = self._hub.settings
         with speaking(language):
             page = build_page(self._hub, self._cache, self._examples)
+        # Gradio looks for events a thousand times a second, and an idle hub would spend a twentieth of a core on it.
+        page._queue.sleep_when_free = _QUEUE_PAUSE_SECONDS
         shell = Starlette()
         gr.mount_gradio_app(
             shell,

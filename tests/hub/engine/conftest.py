@@ -40,7 +40,7 @@ class FakeBackend:
     prepared: the (height, width) that it was steadily prepared for, in that order; held: how often each is held now;
     compiled_by: the threads that prepared.
     fits: more tiles than this in a batch raise OutOfMemory. broken: tile numbers that raise what they map to.
-    tile_ms: milliseconds that the clock gains per tile.
+    tile_ms: milliseconds that the clock gains per tile. busy_seconds: what a batch really takes.
     """
 
     name = "fake"
@@ -50,6 +50,7 @@ class FakeBackend:
         self.memory_bytes = memory_bytes
         self.clock = clock
         self.tile_ms = 0.0
+        self.busy_seconds = 0.0
         self.pieces = 1
         self.fits = 1000
         self.broken: dict[int, Exception] = {}
@@ -92,6 +93,8 @@ class FakeBackend:
         numbers = [int(pixels.flat[0]) for pixels in batch]
         self.threads.add(threading.current_thread())
         self.ran.append(numbers)
+        if self.busy_seconds:
+            time.sleep(self.busy_seconds)
         for piece in range(self.pieces):
             if piece and between is not None:
                 between()

@@ -49,6 +49,27 @@ def test_mean_batch_fill_is_the_share_of_what_would_fit(engine: Engine, backend:
     assert engine.status().mean_batch_fill == 0.25
 
 
+@pytest.mark.parametrize(("largest", "tiles_each"), [(4, 1), (8, 4)])
+def test_batches_are_full_with_eight_small_photos_in_flight(
+    engine: Engine, backend: Any, in_thread: Any, largest: int, tiles_each: int
+):
+    """Eight clients that send one photo after another, to a device that takes as long as a GPU would."""
+    backend.largest = largest
+    backend.busy_seconds = 0.02
+
+    def photos() -> None:
+        for _ in range(20):
+            assert restore(engine, range(tiles_each)) == list(range(tiles_each))
+
+    clients = [in_thread(photos) for _ in range(8)]
+    for client in clients:
+        client.result(60)
+
+    status = engine.status()
+    assert status.tiles == 8 * 20 * tiles_each
+    assert status.mean_batch_fill >= 0.8, "more where nothing else runs: the first and the last batches are small"
+
+
 def test_a_photo_is_not_kept_waiting_by_a_long_job(engine: Engine, backend: Any, in_thread: Any, wait_until: Any):
     backend.hold()
     long_job = in_thread(lambda: restore(engine, range(200), Priority.VIDEO))

@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from gradio.queueing import Queue
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
@@ -41,6 +43,23 @@ def test_the_page_is_at_the_root(client: TestClient) -> None:
     assert page.headers["Content-Type"].startswith("text/html")
     assert "Uformer Hub" in page.text
     assert client.get("/config").status_code == 200
+
+
+def test_an_idle_page_hardly_works(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradio's queues look for events again and again, by default a thousand times a second each."""
+    looks: list[float] = []
+    length = Queue.__len__
+
+    def look(queue: Queue) -> int:
+        looks.append(time.monotonic())
+        return length(queue)
+
+    assert client.get("/").status_code == 200
+    monkeypatch.setattr(Queue, "__len__", look)
+    time.sleep(1.5)
+
+    assert looks, "the page's queue runs"
+    assert len(looks) < 1.5 * 2 * 100, "of two languages at most"
 
 
 def test_nothing_is_loaded_from_elsewhere(client: TestClient) -> None:
